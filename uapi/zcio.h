@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR MIT */
+/*
+ * zcio: zero-copy socket and storage I/O. The interface of /dev/zcio.
+ *
+ * Installed as <linux/zcio.h>. Most programs use libzcio (<zcio.h>) or the
+ * Rust crate `zcio` and never include this file.
+ *
+ * One open of /dev/zcio is a *context*: it holds limits and counters. Memory is
+ * mapped from it with mmap(): a *window* receives payload pages, a *pool* holds
+ * pages to send. A mapping remembers the context it came from, so the calls name
+ * only the socket: they may be issued on any descriptor of /dev/zcio.
+ *
+ * Every structure has a fixed layout, the same on 32- and 64-bit machines.
+ * Every field named "reserved" and every flag not defined here must be zero, or
+ * the call fails with EINVAL: that is how later versions can give them meaning.
+ */
+#ifndef _LINUX_ZCIO_H
+#define _LINUX_ZCIO_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* Rises when something is added; nothing that was there ever changes. */
+#define ZCIO_ABI_VERSION	1
+
+/* The most elements one call takes. */
+#define ZCIO_MAX_ELEMENTS	1024
+
+/*
+ * What mmap() of a context makes is chosen by its offset argument. The mapping
+ * must be MAP_SHARED; its length must be a multiple of the page size and at most
+ * what struct zcio_info says. It is not inherited by fork(), cannot be moved or
+ * grown by mremap(), and can be unmapped in part.
+ *
+ * Window: PROT_READ, or PROT_READ | PROT_WRITE (fewer payloads can be mapped into
+ * a writable window: only pages that nobody else holds). Takes no memory until
+ * payloads arrive. Pages that hold no payload read as zeros.
+ *
+ * Pool: PROT_READ | PROT_WRITE. Its pages are allocated and charged to
+ * RLIMIT_MEMLOCK when it is mapped, and read as zeros.
+ */
+#define ZCIO_MMAP_WINDOW	0x0ULL
+#define ZCIO_MMAP_POOL		0x10000000000ULL
+
+/* Flags of ZCIO_IOC_READV and ZCIO_IOC_WRITEV. */
+#define ZCIO_DONTWAIT		(1U << 0)	/* as MSG_DONTWAIT: EAGAIN instead of waiting */
+#define ZCIO_NOSIGNAL		(1U << 1)	/* writev: EPIPE without SIGPIPE */
+#define ZCIO_MORE		(1U << 2)	/* writev: as MSG_MORE */
+#define ZCIO_WAITALL		(1U << 3)	/* readv: wait until the regions are full, as far as
+						 * MSG_WAITALL does: a signal, an error or the end of
+						 * the stream ends the wait early */
+
+/* Why payload bytes were copied and not mapped (bits: one payload can have many). */
+#define ZCIO_WHY_SMALL		(1U << 0)	/* below the context's copy threshold */
+#define ZCIO_WHY_LINEAR		(1U << 1)	/* the driver put them beside the headers, not in pages */
+#define ZCIO_WHY_SHARED		(1U << 2)	/* part of a page whose other bytes may be a stranger's */
+#define ZCIO_WHY_CLONED		(1U << 3)	/* part of a page that a packet tap or the sender's
+						 * retransmit queue still reads */
+#define ZCIO_WHY_WRITABLE	(1U << 4)	/* someone can still write to the page (splice, vmsplice) */
+#define ZCIO_WHY_FILE		(1U << 5)	/* the page belongs to a file's page cache */
+#define ZCIO_WHY_KERNEL		(1U << 6)	/* the page has a type that can't be mapped (slab) */
+#define ZCIO_WHY_PINNED		(1U << 7)	/* writev: someone still holds the pool page */
+#define ZCIO_WHY_BITS		8		/* how many reasons there are */
+
+/**
+ * struct zcio_payload - what the extended form says of one payload
+ * @flags: zero; room for end of datagram, truncation and the like
+ * @why: ZCIO_WHY_* bits for the copied bytes, 0 if all were mapped
+ * @mapped: bytes of the payload that lie in the very page the NIC wrote (or,
+ *	for writev, bytes whose page itself was handed to the stack)
+ * @copied: bytes of it that were copied; mapped + copied is its length
+ * @reserved: zero
+ */
+struct zcio_payload {
+	__u32 flags;
+	__u32 why;
+	__u64 mapped;
+	__u64 copied;
+	__u64 reserved[5];
+};
+
+/**
+ * struct zcio_readv - argument of ZCIO_IOC_READV
+ * @fd: the socket
+ * @iovcnt: elements of @iov, 1 to ZCIO_MAX_ELEMENTS
+ * @iov: pointer to struct iovec[@iovcnt]. In: regions of windows, each with room
+ *	for at least zcio_info.min_region bytes of whole pages. Out: the first N
+ *	are where payloads lie, N being what the ioctl returns; the others are
+ *	untouched. What any of the regions held before is gone on success, also
+ *	in the elements that are untouched.
+ * @payloads: pointer to struct zcio_payload[@iovcnt] to be filled for the first N,
+ *	or 0
+ * @flags: ZCIO_DONTWAIT, ZCIO_WAITALL
+ * @error_index: out, on an error: the element it is about, or -1. Written if at
+ *	all possible, also when the ioctl fails.
+ * @reserved: zero
+ *
+ * Returns the number of payloads, 0 at the end of the stream, or -1 with errno;
+ * then nothing has left the socket, nothing is mapped, and @iov is as it was.
+ */
+struct zcio_readv {
+	__s32 fd;
+	__u32 iovcnt;
+	__u64 iov;
+	__u64 payloads;
+	__u32 flags;
+	__s32 error_index;
+	__u64 reserved[4];
+};
+
+/**
+ * struct zcio_writev - argument of ZCIO_IOC_WRITEV
+ * @fd: the socket
+ * @iovcnt: pairs in @iov, 1 to ZCIO_MAX_ELEMENTS
+ * @iov: pointer to struct iovec[@iovcnt][2]: the area (page-aligned, whole pages of
+ *	a pool), then the payload inside it with at least the head and tail room
+ *	that ZCIO_IOC_INFO reports for @fd
+ * @payloads: pointer to struct zcio_payload[@iovcnt] to be filled for the first N
+ *	(and for a payload taken in part), or 0
+ * @flags: ZCIO_DONTWAIT, ZCIO_NOSIGNAL, ZCIO_MORE
+ * @error_index: out, as for readv
+ * @taken: out: payload bytes taken in all, also of a payload taken in part
+ * @reserved: zero
+ *
+ * Returns how many payloads were taken whole. If the last one was taken in part
+ * (only on a non-blocking socket, or when a signal or a time-out came), @taken
+ * says how far: it is more than the whole ones add up to. The return value can
+ * be 0 then. Areas of payloads taken whole read as zeros; of a payload taken in
+ * part, the bytes sent read as zeros and the others are still there. On -1 with
+ * errno nothing was sent and every area is as it was.
+ *
+ * Once the call returns, nothing that is written to an area can change what the
+ * peer gets.
+ */
+struct zcio_writev {
+	__s32 fd;
+	__u32 iovcnt;
+	__u64 iov;
+	__u64 payloads;
+	__u32 flags;
+	__s32 error_index;
+	__u64 taken;
+	__u64 reserved[3];
+};
+
+/**
+ * struct zcio_counters - one direction's totals
+ * @calls: calls that moved something
+ * @payloads: payloads moved
+ * @mapped: payload bytes moved without a copy
+ * @copied: payload bytes copied
+ * @why: copied bytes by reason, indexed by the bit number of ZCIO_WHY_*
+ */
+struct zcio_counters {
+	__u64 calls;
+	__u64 payloads;
+	__u64 mapped;
+	__u64 copied;
+	__u64 why[16];
+};
+
+/**
+ * struct zcio_info - argument of ZCIO_IOC_INFO: what can be done here
+ * @fd: in: a socket to ask about, or -1
+ * @flags: in: zero
+ * @version: ZCIO_ABI_VERSION of the module
+ * @page_size: bytes in a page, the unit of regions and areas
+ * @max_elements: most elements a call takes
+ * @min_region: bytes of whole pages a region must have for @fd
+ * @head_room: bytes an area must have before its payload for @fd
+ * @tail_room: bytes it must have behind it
+ * @max_window: most bytes one window can have
+ * @max_pool: most bytes one pool can have
+ * @copy_threshold: a receive of fewer bytes than this is copied (see ZCIO_IOC_TUNE)
+ * @window_pages: pages this context's windows hold now
+ * @pool_pages: pages this context's pools hold now, those on their way to a peer
+ *	included
+ * @total_contexts: contexts in the whole system
+ * @total_window_pages: pages all windows in the system hold
+ * @total_pool_pages: pages all pools in the system hold
+ * @rx: what this context has received
+ * @tx: what it has sent
+ * @reserved: zero
+ *
+ * With a socket: ENOTSOCK, EBADF or EOPNOTSUPP if it can't be served.
+ */
+struct zcio_info {
+	__s32 fd;
+	__u32 flags;
+	__u32 version;
+	__u32 page_size;
+	__u32 max_elements;
+	__u32 min_region;
+	__u32 head_room;
+	__u32 tail_room;
+	__u64 max_window;
+	__u64 max_pool;
+	__u64 copy_threshold;
+	__u64 window_pages;
+	__u64 pool_pages;
+	__u64 total_contexts;
+	__u64 total_window_pages;
+	__u64 total_pool_pages;
+	struct zcio_counters rx;
+	struct zcio_counters tx;
+	__u64 reserved[8];
+};
+
+/**
+ * struct zcio_tune - argument of ZCIO_IOC_TUNE: change a context's settings
+ * @copy_threshold: receives of fewer bytes than this are copied; 0 maps all that
+ *	can be mapped
+ * @reserved: zero
+ */
+struct zcio_tune {
+	__u64 copy_threshold;
+	__u64 reserved[7];
+};
+
+#define ZCIO_IOC_MAGIC	0xBD
+#define ZCIO_IOC_INFO	_IOWR(ZCIO_IOC_MAGIC, 0x00, struct zcio_info)
+#define ZCIO_IOC_READV	_IOWR(ZCIO_IOC_MAGIC, 0x01, struct zcio_readv)
+#define ZCIO_IOC_WRITEV	_IOWR(ZCIO_IOC_MAGIC, 0x02, struct zcio_writev)
+#define ZCIO_IOC_TUNE	_IOW(ZCIO_IOC_MAGIC, 0x03, struct zcio_tune)
+
+#endif /* _LINUX_ZCIO_H */
