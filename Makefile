@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0
+# zcio's targets. 'make' alone lists them. With KDIR= the module is built like any
+# other; without, in the rig: a Debian root with a stock kernel (tests/rig).
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+
+KERNEL ?=
+KDIR ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
+NIC ?= e1000e
+MTU ?= 9000
+CPUS ?= 2
+MEM ?= 4G
+TIMEOUT ?= 600
+CMD ?= uname -a
+export KERNEL NIC MTU CPUS MEM TIMEOUT KCMDLINE MODULE MODULE_PARAMS ACCEL QEMU_OPTS TIMES RUN UPDATE V
+
+rig := tests/rig
+enter := $(rig)/enter
+
+.PHONY: help
+help: ## this list
+	@echo "zcio: zero-copy calls for sockets and files, as a module for a stock kernel"
+	@echo
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
+	@echo
+	@echo "  variables: KERNEL=7.2 | 7.3 | 7.3.4+deb13-amd64   the stock kernel of the rig"
+	@echo "             NIC=e1000e | virtio-net-pci | vmxnet3 | veth | lo   MTU=9000   CPUS=2   MEM=4G"
+	@echo "             TIMEOUT=600   KCMDLINE='slub_debug=FZPU'   KDIR=/path   PREFIX=/usr/local"
+
+.PHONY: setup
+setup: ## make the rig ready (done by all that need it; UPDATE=1: look for a newer kernel)
+	@echo "kernel $$($(rig)/setup) is ready"
+
+.PHONY: modules
+ifneq ($(KDIR),)
+modules: ## build zcio.ko (with KDIR=… against that kernel, else in the rig)
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+else
+modules:
+	@$(rig)/build-module
+endif
+
+.PHONY: modules_install
+modules_install:
+	$(MAKE) -C $(or $(KDIR),/lib/modules/$(shell uname -r)/build) M=$(CURDIR) modules_install
+
+.PHONY: userspace
+userspace: ## build the C library, the Rust crate and the command
+	@$(rig)/setup >/dev/null
+	@$(enter) $(MAKE) -C userspace
+
+.PHONY: install
+install: ## install the header and, where built, the library and the command (PREFIX=, DESTDIR=)
+	install -D -m 644 uapi/zcio.h $(DESTDIR)$(PREFIX)/include/linux/zcio.h
+	@if [ -f userspace/Makefile ] && [ -d build/userspace ]; then \
+		$(MAKE) -C userspace install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); fi
+
+.PHONY: guest
+guest: modules ## boot the kernel with the module and run CMD="…" there
+	@$(rig)/guest "$$CMD"
+
+guest: export CMD := $(value CMD)
+
+.PHONY: shell
+shell: modules ## the same with a prompt
+	@$(rig)/guest --shell
+
+.PHONY: tests-build
+tests-build: modules
+	@$(rig)/build-tests
+
+.PHONY: test
+test: ## all tests: on this machine and in guests
+	@tests/run
+
+.PHONY: demo
+demo: ## set up, build, boot, and show what the module does
+	@tests/rig/demo
+
+.PHONY: clean
+clean: ## remove build/
+	rm -rf build
+
+.PHONY: clean-cache
+clean-cache: ## remove the rig's cache (about 6 GB; the next run makes it anew)
+	@$(rig)/clean-cache

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The QEMU command line of the rig's guest, and the choice between KVM and emulation."""
+import os
+import shlex
+import subprocess
+import sys
+
+# Without erms and fsrm the emulator does not run "rep movsb" byte by byte, which
+# would make every copy look several times dearer than it is on real hardware.
+CPU = {"kvm": "host", "tcg": "max,erms=off,fsrm=off"}
+ACCEL = {"kvm": "kvm", "tcg": "tcg,thread=multi"}
+MACS = ("52:54:00:77:00:01", "52:54:00:77:00:02")
+PROBE_SECONDS = 25
+
+
+def base(config, accel, cpu, append):
+    folder = f"{config['CACHE']}/kernels/{config['KERNEL']}"
+    return ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-machine", "q35", "-accel", ACCEL[accel], "-cpu", cpu,
+            "-smp", str(config["CPUS"]), "-m", config["MEM"],
+            "-kernel", f"{folder}/pkg/usr/lib/modules/{config['KERNEL']}/vmlinuz",
+            "-initrd", f"{folder}/initrd", "-append", append]
+
+
+def command(config, run, fds):
+    """QEMU with the host's files, two wired NICs and one socket per port."""
+    append = ("console=ttyS0 loglevel=8 log_buf_len=4M panic=-1 sysrq_always_enabled mitigations=off "
+              f"zcio_top={config['TOP']} zcio_run={run} {config['KCMDLINE']}").strip()
+    line = base(config, config["ACCEL"], config["CPU"], append)
+    for name, fd in fds.items():
+        line += ["-chardev", f"socket,id={name},fd={fd}"]
+    line += ["-serial", "chardev:console", "-mon", "chardev=qmp,mode=control",
+             "-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]
+    for name in ("out", "err", "ctl"):
+        line += ["-device", f"virtserialport,chardev={name},name=zcio.{name}"]
+    if "tty" in fds:
+        line += ["-device", "virtconsole,chardev=tty"]
+    line += ["-virtfs", "local,path=/,mount_tag=root,security_model=none,multidevs=remap,readonly=on",
+             "-virtfs", f"local,path={config['TOP']},mount_tag=checkout,security_model=none,multidevs=remap"]
+    if config["NIC"] not in ("veth", "lo"):
+        for n, mac in enumerate(MACS):
+            line += ["-netdev", f"hubport,id=n{n},hubid=1",
+                     "-device", f"{config['NIC']},netdev=n{n},mac={mac}"]
+    return line + shlex.split(config["QEMU_OPTS"])
+
+
+def choose_accel(config, run):
+    """KVM only where this very kernel was seen to boot with it: /dev/kvm may be there and hang."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "tcg"
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot = file.read().strip()
+    answer = f"{config['CACHE']}/kernels/{config['KERNEL']}/accel"
+    try:
+        with open(answer, encoding="ascii") as file:
+            known, accel = file.read().split()
+        if known == boot:
+            return accel
+    except (OSError, ValueError):
+        pass
+    print("zcio: /dev/kvm is there; trying whether the kernel boots with it ... ",
+          end="", file=sys.stderr, flush=True)
+    accel = "kvm" if probe(config, run) else "tcg"
+    print("yes" if accel == "kvm" else "no, so the processor is emulated", file=sys.stderr)
+    with open(f"{answer}.{os.getpid()}", "w", encoding="ascii") as file:
+        file.write(f"{boot} {accel}\n")
+    os.replace(f"{answer}.{os.getpid()}", answer)
+    return accel
+
+
+def probe(config, run):
+    """Boot the kernel with KVM just far enough for its first program to say so."""
+    log = os.path.join(run, "kvm-probe.log")
+    line = base(config, "kvm", CPU["kvm"], "console=ttyS0 panic=-1 zcio_probe=1")
+    with open(log, "wb") as file:
+        process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL"] + line + ["-serial", f"file:{log}"],
+                                   stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        try:
+            process.wait(PROBE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            try:
+                process.wait(40)
+            except subprocess.TimeoutExpired:
+                pass
+    with open(log, encoding="utf-8", errors="replace") as file:
+        return "zcio: probe booted" in file.read()
