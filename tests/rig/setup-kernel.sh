@@ -9,15 +9,20 @@ kernel_key_files() {
 	printf '%s\n' "pkg/usr/lib/modules/$1/"{vmlinuz,modules.dep,kernel} \
 		kdir/{Makefile,.config,Module.symvers,scripts/mod/modpost,tools/objtool/objtool} \
 		kdir/include/generated/utsrelease.h \
-		kdir/rust/lib{core,compiler_builtins,ffi,bindings,uapi,pin_init,kernel}.rmeta \
+		kdir/rust/lib{core,compiler_builtins,build_error,ffi,bindings,uapi,pin_init,kernel}.rmeta \
 		kdir/rust/lib{macros,pin_init_internal}.so
 }
 
+# Sets $missing to what is not there.
 kernel_ready() {
 	local dir=$kernels/$1 file
+	missing=
 	[ "$(cat "$dir/stamp" 2>/dev/null)" = "$kernel_recipe" ] || return 1
 	while read -r file; do
-		[ -s "$dir/$file" ] || return 1
+		[ -s "$dir/$file" ] || {
+			missing=$dir/$file
+			return 1
+		}
 	done < <(kernel_key_files "$1")
 }
 
@@ -92,7 +97,7 @@ pick() {
 }
 
 make_kernel() {
-	local v=$1 dir=$kernels/$1
+	local v=$1 dir=$kernels/$1 missing
 	# Not made under another name and renamed: a kernel tree remembers where it was made.
 	rm -rf "$dir"
 	mkdir -p "$dir/debs"
@@ -103,7 +108,7 @@ make_kernel() {
 	rm -rf "$dir/debs" "$dir/src"
 	printf '%s\n' "$kernel_recipe" >"$dir/stamp.tmp"
 	mv "$dir/stamp.tmp" "$dir/stamp"
-	kernel_ready "$v" || die "kernel $v was set up, but a file that modules need is missing in $dir" \
+	kernel_ready "$v" || die "kernel $v was set up, but ${missing:-its stamp} is missing" \
 		"kernel_key_files in tests/rig/setup-kernel.sh has the list."
 }
 
@@ -121,10 +126,12 @@ fetch_kernel() {
 }
 
 unpack_kernel() {
-	local deb
+	local deb image=$dir/pkg/usr/lib/modules/$v/vmlinuz
 	for deb in "$dir"/debs/linux-{headers,binary,modules}*.deb; do
 		"$rig/enter" dpkg-deb -x "$deb" "$dir/pkg"
 	done
+	# An image not signed yet has its name lengthened.
+	[ -e "$image" ] || ln -s vmlinuz.unsigned "$image"
 	"$rig/enter" depmod -b "$dir/pkg/usr" "$v"
 }
 
