@@ -37,6 +37,14 @@ def write_env(run, config):
             file.write(f"ZCIO_{key}={shlex.quote(str(value))}\n")
 
 
+def dependencies(module):
+    """The stock kernel's modules that the module needs."""
+    if not module:
+        return ""
+    answer = subprocess.run(["modinfo", "-F", "depends", module], check=True, capture_output=True, text=True)
+    return answer.stdout.strip().replace(",", " ")
+
+
 class Guest:
     """A running guest: its process and the sockets to its ports."""
 
@@ -191,7 +199,8 @@ def main():
         "NIC": setting("NIC", "e1000e"), "MTU": setting("MTU", "1500"),
         "CPUS": setting("CPUS", "2"), "MEM": setting("MEM", "4G"),
         "KCMDLINE": setting("KCMDLINE"), "QEMU_OPTS": setting("QEMU_OPTS"),
-        "MODULE": setting("MODULE"), "MODULE_PARAMS": setting("MODULE_PARAMS"),
+        "MODULE": setting("MODULE"), "MODULE_DEPS": dependencies(setting("MODULE")),
+        "MODULE_PARAMS": setting("MODULE_PARAMS"),
         "INTERACTIVE": setting("INTERACTIVE"), "CMD": setting("CMD", "true"),
     }
     config["COLS"], config["ROWS"] = shutil.get_terminal_size()

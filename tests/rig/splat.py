@@ -34,7 +34,7 @@ STARTS = [re.compile(pattern) for pattern in (
     r"KCSAN: ",
     r"kmemleak: \d+ new suspected memory leaks",
     r"watchdog: BUG: soft lockup",
-    r"NMI watchdog: ",
+    r"[Ww]atchdog.* hard LOCKUP",
     r"INFO: Object \S+|Poison overwritten|Redzone overwritten",
     r"rust_kernel: panicked|rust: .*panicked|panicked at ",
     r"Memory cgroup out of memory|Out of memory: Killed process|invoked oom-killer",

@@ -24,6 +24,7 @@ SPLATS = {
     "rcu stall": "[   61.000000] rcu: INFO: rcu_preempt self-detected stall on CPU",
     "rcu stall, other": "[   61.000000] rcu: INFO: rcu_sched detected stalls on CPUs/tasks:",
     "soft lockup": "[   48.000000] watchdog: BUG: soft lockup - CPU#1 stuck for 26s! [zcio:200]",
+    "hard lockup": "[   48.0] watchdog: Watchdog detected hard LOCKUP on cpu 1",
     "bad page": "[   14.2] BUG: Bad page state in process test  pfn:11a3c0",
     "bad page cache": "[   14.2] BUG: Bad page cache in process test  pfn:11a3c0",
     "bad page map": "[   14.2] BUG: Bad page map in process test  pte:8000000112233867 pmd:01234067",
@@ -53,6 +54,7 @@ BENIGN = """[    0.000000] Linux version 7.3.4+deb13-amd64 (debian-kernel@lists.
 [    0.100000] Running RCU self tests
 [    0.300000] NMI watchdog disabled (cpu0): hardware events not enabled
 [    0.300000] Spectre V2 : Vulnerable
+[    0.300001] NMI watchdog: Perf NMI watchdog permanently disabled
 [    1.000000] zcio: loading out-of-tree module taints kernel.
 [    1.000001] zcio: module verification failed: signature and/or required key missing - tainting kernel
 [    2.000000] zcio-rig: test bad_page_input: BUGs are not wanted here
