@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+/*
+ * libzcio: what to say to people. What an errno means here and what to do about
+ * it, and the names of the reasons for a copy.
+ */
+#include <errno.h>
+#include <stddef.h>
+
+#include <zcio.h>
+
+const char *zcio_hint(int err)
+{
+	switch (err) {
+	case ENODEV:
+		return "There is no /dev/zcio: load the module (modprobe zcio).";
+	case EACCES:
+	case EPERM:
+		return "/dev/zcio may not be opened by this user: look at its owner and mode.";
+	case ENOTTY:
+		return "The zcio module that is loaded is older than this library.";
+	case EINVAL:
+		return "An element is wrong, or a flag or reserved field is not zero: regions must be at least "
+		       "min_region bytes of whole pages, areas whole pages with the payload and its room inside, "
+		       "no two may overlap, at most 1024 in a call. error_index says which element.";
+	case EFAULT:
+		return "A region lies outside every window, an area outside every pool, or the array itself "
+		       "cannot be read and written.";
+	case EBADF:
+	case ENOTSOCK:
+		return "The descriptor is not an open socket.";
+	case EOPNOTSUPP:
+		return "This kind of socket is not supported: use TCP over IPv4 or IPv6.";
+	case ENOTCONN:
+		return "The socket is not connected.";
+	case ENOMEM:
+	case ENOBUFS:
+		return "A memory limit is reached: raise RLIMIT_MEMLOCK (ulimit -l), make the pool smaller, "
+		       "or give regions back by unmapping them.";
+	case EAGAIN:
+		return "Nothing is there yet: wait with poll().";
+	case EINTR:
+		return "A signal came before anything was moved: call again.";
+	default:
+		return "";
+	}
+}
+
+const char *zcio_why(unsigned int bit)
+{
+	static const char *const names[ZCIO_WHY_BITS] = {
+		"small", "linear", "shared", "cloned", "writable", "file", "kernel", "pinned",
+		"device",
+	};
+
+	return bit < ZCIO_WHY_BITS ? names[bit] : NULL;
+}

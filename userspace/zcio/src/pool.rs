@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: MIT
+//! Sending: pools, and the areas in them.
+
+use crate::error::Operation;
+use crate::transfer::{Flags, Transfer};
+use crate::{abi, sys, Context, Error, Result};
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::ops::{Deref, DerefMut};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+/// Memory with payloads to send, divided into areas. All methods take `&self`.
+///
+/// A pool may be dropped before its areas: its memory is unmapped with the last.
+#[derive(Debug)]
+pub struct Pool {
+    context: Context,
+    arena: Arc<sys::Arena<sys::Pool>>,
+    head: usize,
+    tail: usize,
+}
+
+impl Pool {
+    pub(crate) fn new(
+        context: &Context,
+        areas: usize,
+        area_len: usize,
+        head: usize,
+        tail: usize,
+    ) -> Result<Pool> {
+        let fail = |error| Error::new(Operation::MapPool, error);
+        if head.saturating_add(tail) >= area_len {
+            return Err(fail(io::Error::from_raw_os_error(libc::EINVAL)));
+        }
+        let arena = sys::Arena::new(context.device(), areas, area_len).map_err(fail)?;
+        Ok(Pool { context: context.clone(), arena, head, tail })
+    }
+
+    /// Takes an empty area.
+    ///
+    /// # Errors
+    /// [`Operation::Take`] if all are in use.
+    pub fn area(&self) -> Result<Area> {
+        match self.arena.take(1).pop() {
+            Some(slot) => {
+                Ok(Area { slot, start: self.head, len: 0, head: self.head, tail: self.tail })
+            }
+            None => Err(Error::new(Operation::Take, io::ErrorKind::OutOfMemory.into())),
+        }
+    }
+
+    /// Sends the areas' payloads in one call, without a copy. A blocking socket takes
+    /// them all, unless a signal or a time-out comes; see [`send_all`](Pool::send_all).
+    /// None may be empty, and there may be at most [`MAX_PAYLOADS`](crate::MAX_PAYLOADS).
+    ///
+    /// The areas may be of any pool. What is done to them afterwards cannot change
+    /// what the peer gets.
+    ///
+    /// # Errors
+    /// Then nothing was sent, and the error has the areas as they were.
+    pub fn send(&self, socket: impl AsFd, areas: Vec<Area>) -> Result<Sent, SendError> {
+        self.send_with(socket, areas, Flags::default())
+    }
+
+    /// [`send`](Pool::send) with flags.
+    pub fn send_with(
+        &self,
+        socket: impl AsFd,
+        mut areas: Vec<Area>,
+        flags: Flags,
+    ) -> Result<Sent, SendError> {
+        let parts = areas.iter_mut().map(|area| {
+            let payload = area.start..area.start + area.len;
+            (&mut area.slot, payload)
+        });
+        match sys::writev(self.context.device(), socket.as_fd(), parts, flags.bits()) {
+            Ok(taken) => Ok(Sent::new(areas, taken)),
+            Err(failure) => Err(SendError {
+                error: Error::at(Operation::Send, failure),
+                sent: Sent { rest: areas, ..Sent::default() },
+            }),
+        }
+    }
+
+    /// Sends all payloads, with as many calls as that takes; signals do not stop it.
+    ///
+    /// # Errors
+    /// The error says what was sent before, and has the areas that were not.
+    pub fn send_all(&self, socket: impl AsFd, areas: Vec<Area>) -> Result<Sent, SendError> {
+        let socket = socket.as_fd();
+        let mut total = Sent { rest: areas, ..Sent::default() };
+        while !total.rest.is_empty() {
+            let mut batch = std::mem::take(&mut total.rest);
+            let later = batch.split_off(batch.len().min(abi::MAX_ELEMENTS));
+            match self.send(socket, batch) {
+                Ok(sent) => total.add(sent),
+                Err(SendError { error, sent }) => {
+                    total.add(sent);
+                    if error.kind() != io::ErrorKind::Interrupted {
+                        total.rest.extend(later);
+                        return Err(SendError { error, sent: total });
+                    }
+                }
+            }
+            total.rest.extend(later);
+        }
+        Ok(total)
+    }
+
+    /// How many areas are free.
+    pub fn free(&self) -> usize {
+        self.arena.free()
+    }
+
+    /// How many areas there are.
+    pub fn areas(&self) -> usize {
+        self.arena.total()
+    }
+
+    /// The most bytes that a payload can have.
+    pub fn capacity(&self) -> usize {
+        self.arena.slot_len() - self.head - self.tail
+    }
+
+    /// The context it belongs to.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+}
+
+/// A part of a pool with one payload in it, at first an empty one. It is written in
+/// place, moved into a sending call, and handed back by it as zeros and empty.
+/// Dropping it frees it.
+///
+/// [`Write`] appends to the payload; `Deref` gives the payload as a slice. What an area
+/// taken anew holds is zeros, or what this process had in it before.
+pub struct Area {
+    slot: sys::Slot<sys::Pool>,
+    start: usize,
+    len: usize,
+    head: usize,
+    tail: usize,
+}
+
+impl Area {
+    /// The most bytes that its payload can have.
+    pub fn capacity(&self) -> usize {
+        self.slot.len() - self.head - self.tail
+    }
+
+    /// Makes the payload `len` bytes long, to be written through `DerefMut`. Bytes that
+    /// were not in it before are whatever the area holds.
+    ///
+    /// # Panics
+    /// If there is no room for them behind the payload's start.
+    pub fn set_len(&mut self, len: usize) {
+        assert!(len <= self.end() - self.start, "the area has no room for {len} bytes");
+        self.len = len;
+    }
+
+    /// Makes the payload empty, and all of the capacity available again.
+    pub fn clear(&mut self) {
+        self.start = self.head;
+        self.len = 0;
+    }
+
+    /// Appends what one `read` of `source` gives, at most what fits; 0 is its end, or
+    /// that nothing fits.
+    pub fn fill_from(&mut self, mut source: impl Read) -> io::Result<usize> {
+        let (from, to) = (self.start + self.len, self.end());
+        if from == to {
+            return Ok(0);
+        }
+        let count = source.read(self.slot.bytes_mut(from..to))?;
+        self.len += count.min(to - from);
+        Ok(count)
+    }
+
+    /// Where payload bytes end at most.
+    fn end(&self) -> usize {
+        self.slot.len() - self.tail
+    }
+
+    /// The first `bytes` of the payload are gone.
+    fn advance(&mut self, bytes: usize) {
+        debug_assert!(bytes < self.len);
+        self.start += bytes;
+        self.len -= bytes;
+    }
+}
+
+impl Deref for Area {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.slot.bytes(self.start..self.start + self.len)
+    }
+}
+
+impl DerefMut for Area {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.slot.bytes_mut(self.start..self.start + self.len)
+    }
+}
+
+impl AsRef<[u8]> for Area {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl AsMut<[u8]> for Area {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self
+    }
+}
+
+/// Appends to the payload; writes 0 bytes when the area is full.
+impl Write for Area {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.fill_from(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Area").field("address", &self.as_ptr()).field("len", &self.len).finish()
+    }
+}
+
+/// What a sending call did.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Sent {
+    /// Payload bytes taken.
+    pub bytes: u64,
+    /// How each payload was moved: one for each that was taken, whole or in part.
+    pub transfers: Vec<Transfer>,
+    /// The areas whose payloads were taken whole: zeros, and empty.
+    pub areas: Vec<Area>,
+    /// The other areas, in order. If the first was taken in part, only the bytes not
+    /// yet sent are left in its payload.
+    pub rest: Vec<Area>,
+}
+
+impl Sent {
+    fn new(mut areas: Vec<Area>, taken: sys::Taken) -> Sent {
+        let mut rest = areas.split_off(taken.whole.min(areas.len()));
+        let whole: usize = areas.iter().map(|area| area.len).sum();
+        let part = usize::try_from(taken.bytes).unwrap_or(0).saturating_sub(whole);
+        let count = areas.len() + usize::from(part > 0);
+        if part > 0 {
+            rest[0].advance(part);
+        }
+        for area in &mut areas {
+            area.clear();
+        }
+        let transfers = taken.infos.into_iter().take(count).map(Transfer::from).collect();
+        Sent { bytes: taken.bytes, transfers, areas, rest }
+    }
+
+    fn add(&mut self, more: Sent) {
+        self.bytes += more.bytes;
+        self.transfers.extend(more.transfers);
+        self.areas.extend(more.areas);
+        self.rest = more.rest;
+    }
+}
+
+/// A failed sending call.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct SendError {
+    /// What failed.
+    pub error: Error,
+    /// What was sent before; `rest` has the areas that were not.
+    pub sent: Sent,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Error {
+        error.error
+    }
+}
+
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> io::Error {
+        error.error.into()
+    }
+}

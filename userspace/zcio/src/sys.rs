@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT
+//! The one module with unsafe code: the device's calls, the mappings, and who may
+//! touch which part of a mapping.
+//!
+//! A mapping is divided into slots of equal size. A [`Slot`] is the only right to
+//! its part: it cannot be cloned, only one exists for each part, and the calls that
+//! make the kernel change memory take slots by `&mut`. So as long as a `&[u8]` from
+//! a slot lives, the kernel does not change those bytes, and the pages stay mapped.
+#![allow(unsafe_code)]
+
+use crate::abi;
+use crate::slots::Slots;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Mappings start at a multiple of this, what one page of page table spans, so that
+/// threads with a mapping each do not wait for each other's page-table locks.
+const ALIGNMENT: usize = 2 << 20;
+
+/// A failed call and the element it is about.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub source: io::Error,
+    pub element: Option<usize>,
+}
+
+impl Failure {
+    fn last(error_index: i32) -> Failure {
+        Failure { source: io::Error::last_os_error(), element: usize::try_from(error_index).ok() }
+    }
+}
+
+/// Opens the device.
+pub(crate) fn open() -> io::Result<OwnedFd> {
+    let file: File = OpenOptions::new().read(true).write(true).open("/dev/zcio")?;
+    Ok(file.into())
+}
+
+/// Bytes in a page.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: sysconf has no requirements.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
+/// Issues a call whose argument has no pointers.
+fn plain_ioctl<T>(device: BorrowedFd<'_>, request: u32, arg: &mut T) -> io::Result<usize> {
+    // SAFETY: `request` encodes the size of `T`, which is all that the kernel reads
+    // or writes through this pointer; what `arg` itself points to is the caller's care.
+    let ret = unsafe { libc::ioctl(device.as_raw_fd(), request as _, ptr::from_mut(arg)) };
+    usize::try_from(ret).map_err(|_| io::Error::last_os_error())
+}
+
+/// What can be done here, for a socket or in general.
+pub(crate) fn info(
+    device: BorrowedFd<'_>,
+    socket: Option<BorrowedFd<'_>>,
+) -> io::Result<abi::Info> {
+    let fd = socket.map_or(-1, |socket| socket.as_raw_fd());
+    let mut info = abi::Info { fd, ..Default::default() };
+    plain_ioctl(device, abi::IOC_INFO, &mut info)?;
+    Ok(info)
+}
+
+/// Changes the context's settings.
+pub(crate) fn tune(device: BorrowedFd<'_>, mut tune: abi::Tune) -> io::Result<()> {
+    plain_ioctl(device, abi::IOC_TUNE, &mut tune).map(drop)
+}
+
+/// What a mapping is for.
+pub(crate) trait Kind {
+    const OFFSET: i64;
+    const PROT: i32;
+}
+
+/// Kind of a mapping that receives payloads; read-only.
+#[derive(Debug)]
+pub(crate) enum Window {}
+
+/// Kind of a mapping with pages to send.
+#[derive(Debug)]
+pub(crate) enum Pool {}
+
+impl Kind for Window {
+    const OFFSET: i64 = abi::MMAP_WINDOW;
+    const PROT: i32 = libc::PROT_READ;
+}
+
+impl Kind for Pool {
+    const OFFSET: i64 = abi::MMAP_POOL;
+    const PROT: i32 = libc::PROT_READ | libc::PROT_WRITE;
+}
+
+/// Mapped memory; unmapped when dropped.
+#[derive(Debug)]
+struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread.
+unsafe impl Send for Mapping {}
+// SAFETY: `&Mapping` gives only the address; access goes through slots.
+unsafe impl Sync for Mapping {}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the range is ours, and no slot, hence no reference, is left: slots
+        // keep the `Arena` alive that owns this mapping.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Reserves address space of `len` bytes and more, maps over its aligned part, and
+/// gives the rest back.
+fn map_aligned<K: Kind>(device: BorrowedFd<'_>, len: usize) -> io::Result<Mapping> {
+    let total = len.checked_add(ALIGNMENT).ok_or(io::ErrorKind::InvalidInput)?;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping at an address of the kernel's choice harms nobody.
+    let reserved = unsafe { libc::mmap(ptr::null_mut(), total, libc::PROT_NONE, flags, -1, 0) };
+    if reserved == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let before = reserved.addr().next_multiple_of(ALIGNMENT) - reserved.addr();
+    let after = total - before - len;
+    // SAFETY: `before + len <= total`: all within the reserved range.
+    let start = unsafe { reserved.byte_add(before) };
+    // SAFETY: replaces pages of the reserved range, which nobody else knows of.
+    let mapped = unsafe {
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+        libc::mmap(start, len, K::PROT, flags, device.as_raw_fd(), K::OFFSET)
+    };
+    if mapped == libc::MAP_FAILED {
+        let error = io::Error::last_os_error();
+        // SAFETY: the reserved range is ours and unused.
+        unsafe { libc::munmap(reserved, total) };
+        return Err(error);
+    }
+    // SAFETY: the reserved range before and behind the mapping is ours and unused.
+    unsafe {
+        if before > 0 {
+            libc::munmap(reserved, before);
+        }
+        if after > 0 {
+            libc::munmap(start.byte_add(len), after);
+        }
+    }
+    let start = NonNull::new(start.cast()).expect("mmap gives no null");
+    Ok(Mapping { start, len })
+}
+
+/// A mapping divided into slots.
+#[derive(Debug)]
+pub(crate) struct Arena<K> {
+    mapping: Mapping,
+    slot_len: usize,
+    total: usize,
+    free: Mutex<Slots>,
+    kind: PhantomData<K>,
+}
+
+impl<K: Kind> Arena<K> {
+    /// Maps `total` slots of `slot_len` bytes, a multiple of the page size.
+    pub fn new(device: BorrowedFd<'_>, total: usize, slot_len: usize) -> io::Result<Arc<Arena<K>>> {
+        let len = total.checked_mul(slot_len).ok_or(io::ErrorKind::InvalidInput)?;
+        let mapping = map_aligned::<K>(device, len)?;
+        let free = Mutex::new(Slots::new(total));
+        Ok(Arc::new(Arena { mapping, slot_len, total, free, kind: PhantomData }))
+    }
+}
+
+impl<K> Arena<K> {
+    /// Bytes in a slot.
+    pub fn slot_len(&self) -> usize {
+        self.slot_len
+    }
+
+    /// How many slots there are.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// How many slots are free.
+    pub fn free(&self) -> usize {
+        self.slots().free()
+    }
+
+    /// Takes up to `max` slots, in order of address.
+    pub fn take(self: &Arc<Self>, max: usize) -> Vec<Slot<K>> {
+        let mut slots = self.slots();
+        let count = max.min(slots.free());
+        let next = |_| Slot { arena: Arc::clone(self), index: slots.take().expect("counted") };
+        (0..count).map(next).collect()
+    }
+
+    fn slots(&self) -> std::sync::MutexGuard<'_, Slots> {
+        // The bitmap is consistent between any two statements that can panic.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to one part of a mapping; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Slot<K> {
+    arena: Arc<Arena<K>>,
+    index: usize,
+}
+
+impl<K> Drop for Slot<K> {
+    fn drop(&mut self) {
+        self.arena.slots().put(self.index);
+    }
+}
+
+impl<K> Slot<K> {
+    /// Bytes in the slot.
+    pub fn len(&self) -> usize {
+        self.arena.slot_len
+    }
+
+    /// Start of the slot's part.
+    fn start(&self) -> *mut u8 {
+        debug_assert!(self.index < self.arena.total);
+        // SAFETY: the allocator hands out numbers below `total` only, and the mapping
+        // has `total * slot_len` bytes.
+        unsafe { self.arena.mapping.start.as_ptr().add(self.index * self.arena.slot_len) }
+    }
+
+    /// Its bytes. Panics if `range` is not within the slot.
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
+        assert!(range.start <= range.end && range.end <= self.len());
+        // SAFETY: within the mapping, which lives as long as `self`; always
+        // initialised (pages without a payload read as zeros); changed only through
+        // `&mut` of this slot, by `bytes_mut` or by a call below: no other slot covers
+        // these bytes, and the kernel changes a received payload for nobody else.
+        unsafe { std::slice::from_raw_parts(self.start().add(range.start), range.len()) }
+    }
+
+    fn iovec(&mut self, range: Range<usize>) -> libc::iovec {
+        assert!(range.start <= range.end && range.end <= self.len());
+        let base = self.start().wrapping_add(range.start);
+        libc::iovec { iov_base: base.cast(), iov_len: range.len() }
+    }
+}
+
+impl Slot<Pool> {
+    /// Its bytes, to be written. Panics if `range` is not within the slot.
+    pub fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
+        assert!(range.start <= range.end && range.end <= self.len());
+        // SAFETY: as for `bytes`; pools are mapped writable, and `&mut self` makes
+        // this the only reference. The kernel does not read an area once the call
+        // that sent it has returned.
+        unsafe { std::slice::from_raw_parts_mut(self.start().add(range.start), range.len()) }
+    }
+}
+
+/// Where a payload lies in its slot, and what the kernel says of it.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    pub range: Range<usize>,
+    pub info: abi::Payload,
+}
+
+/// Receives into `slots`; element `i` of the result lies in slot `i`.
+pub(crate) fn readv(
+    device: BorrowedFd<'_>,
+    socket: BorrowedFd<'_>,
+    slots: &mut [Slot<Window>],
+    flags: u32,
+) -> Result<Vec<Placed>, Failure> {
+    let mut iov: Vec<libc::iovec> =
+        slots.iter_mut().map(|slot| slot.iovec(0..slot.len())).collect();
+    let mut infos = vec![abi::Payload::default(); iov.len()];
+    let mut call = abi::Readv {
+        fd: socket.as_raw_fd(),
+        iovcnt: iov.len() as u32,
+        iov: iov.as_mut_ptr().expose_provenance() as u64,
+        payloads: infos.as_mut_ptr().expose_provenance() as u64,
+        flags,
+        error_index: -1,
+        ..Default::default()
+    };
+    // SAFETY: both arrays have `iovcnt` elements and outlive the call; every region
+    // is a slot that we borrow exclusively.
+    let ret =
+        unsafe { libc::ioctl(device.as_raw_fd(), abi::IOC_READV as _, ptr::from_mut(&mut call)) };
+    let count = usize::try_from(ret).map_err(|_| Failure::last(call.error_index))?;
+    let place = |((slot, iov), info): ((&Slot<Window>, &libc::iovec), &abi::Payload)| {
+        let start = iov.iov_base.addr().wrapping_sub(slot.start().addr());
+        let end = start.checked_add(iov.iov_len).filter(|end| *end <= slot.len());
+        let end = end.expect("the kernel placed a payload outside its region");
+        Placed { range: start..end, info: *info }
+    };
+    Ok(slots.iter().zip(&iov).zip(&infos).take(count).map(place).collect())
+}
+
+/// What a sending call took.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// Payloads taken whole.
+    pub whole: usize,
+    /// Bytes taken in all.
+    pub bytes: u64,
+    /// One for each payload; those not taken have zero bytes.
+    pub infos: Vec<abi::Payload>,
+}
+
+/// Sends the given parts of slots.
+pub(crate) fn writev<'a>(
+    device: BorrowedFd<'_>,
+    socket: BorrowedFd<'_>,
+    parts: impl Iterator<Item = (&'a mut Slot<Pool>, Range<usize>)>,
+    flags: u32,
+) -> Result<Taken, Failure> {
+    let pair = |(slot, payload): (&'a mut Slot<Pool>, Range<usize>)| {
+        [slot.iovec(0..slot.len()), slot.iovec(payload)]
+    };
+    let iov: Vec<[libc::iovec; 2]> = parts.map(pair).collect();
+    let mut infos = vec![abi::Payload::default(); iov.len()];
+    let mut call = abi::Writev {
+        fd: socket.as_raw_fd(),
+        iovcnt: iov.len() as u32,
+        iov: iov.as_ptr().expose_provenance() as u64,
+        payloads: infos.as_mut_ptr().expose_provenance() as u64,
+        flags,
+        error_index: -1,
+        ..Default::default()
+    };
+    // SAFETY: both arrays have `iovcnt` elements and outlive the call; every area is
+    // a slot borrowed exclusively for 'a, which includes this call.
+    let ret =
+        unsafe { libc::ioctl(device.as_raw_fd(), abi::IOC_WRITEV as _, ptr::from_mut(&mut call)) };
+    let whole = usize::try_from(ret).map_err(|_| Failure::last(call.error_index))?;
+    Ok(Taken { whole, bytes: call.taken, infos })
+}
