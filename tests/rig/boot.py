@@ -66,9 +66,10 @@ class Guest:
         with open(os.path.join(run, "qemu.cmd"), "w", encoding="utf-8") as file:
             file.write(shlex.join(command) + "\n")
         # The guest must not outlive this program, however it ends.
-        self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL"] + command,
-                                        stdin=subprocess.DEVNULL,
-                                        pass_fds=[s.fileno() for s in fds.values()])
+        with open(os.path.join(run, "qemu.log"), "wb") as log:
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL"] + command,
+                                            stdin=subprocess.DEVNULL, stderr=log,
+                                            pass_fds=[s.fileno() for s in fds.values()])
         for sock in fds.values():
             sock.close()
         self.console = open(os.path.join(run, "console.log"), "wb", buffering=0)
@@ -176,9 +177,10 @@ def verdict(guest, finished, timeout):
         status = BROKEN
     elif guest.status is None:
         print("zcio: the guest was lost before its command ended. The end of its log:", file=sys.stderr)
-        with open(log, encoding="utf-8", errors="replace") as file:
-            for line in file.read().splitlines()[-15:]:
-                print("    | " + line, file=sys.stderr)
+        for path in (log, os.path.join(guest.run, "qemu.log")):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                for line in file.read().splitlines()[-15:]:
+                    print("    | " + line, file=sys.stderr)
         print(f"      The whole log: {log}", file=sys.stderr)
         status = LOST
     else:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # variables of lib.sh and setup
 # The set-up's second half: a stock kernel of the distribution with its modules,
 # an initramfs that mounts the root over 9p, and a tree to build modules in.
 # All in $kernels/VERSION; the file 'stamp' there is written last of all.
@@ -34,7 +34,7 @@ initrd_ready() {
 
 make_initrd() {
 	rm -f "$kernels/$1/initrd.stamp"
-	step 9 $total "making the initramfs" "$rig/enter" --kernel "$1" "$rig/make-initrd" "$kernels/$1" "$boot_modules"
+	step 9 "$total" "making the initramfs" "$rig/enter" --kernel "$1" "$rig/make-initrd" "$kernels/$1" "$boot_modules"
 	initrd_recipe >"$kernels/$1/initrd.stamp"
 }
 
@@ -70,18 +70,18 @@ image_package() {
 choose_kernel() {
 	local list
 	if [ -n "${UPDATE:-}" ] || ! compgen -G "$root/var/lib/apt/lists/*Packages*" >/dev/null; then
-		step 3 $total "asking the mirror what is on offer" update_lists
+		step 3 "$total" "asking the mirror what is on offer" update_lists
 	fi
 	list=$(offered)
 	version=$(pick "$list")
 	if [ -z "$version" ]; then
-		step 3 $total "asking the mirror what is on offer" update_lists
+		step 3 "$total" "asking the mirror what is on offer" update_lists
 		list=$(offered)
 		version=$(pick "$list")
 	fi
 	[ -n "$version" ] || die "no kernel '${kernel:-of a supported line}' is on offer" \
 		"Supported lines: $supported_lines. On offer: ${list:-none}."
-	printf '[ 3/%d] kernel: %s (on offer: %s)\n' $total "$version" "$(paste -sd' ' <<<"$list")" >&2
+	printf '[ 3/%d] kernel: %s (on offer: %s)\n' "$total" "$version" "$(paste -sd' ' <<<"$list")" >&2
 }
 
 pick() {
@@ -101,10 +101,10 @@ make_kernel() {
 	# Not made under another name and renamed: a kernel tree remembers where it was made.
 	rm -rf "$dir"
 	mkdir -p "$dir/debs"
-	step 4 $total "fetching kernel $v" fetch_kernel
-	step 5 $total "unpacking its image and modules" unpack_kernel
-	step 6 $total "unpacking its source" unpack_source
-	step 7 $total "preparing a tree to build modules in" prepare_tree
+	step 4 "$total" "fetching kernel $v" fetch_kernel
+	step 5 "$total" "unpacking its image and modules" unpack_kernel
+	step 6 "$total" "unpacking its source" unpack_source
+	step 7 "$total" "preparing a tree to build modules in" prepare_tree
 	rm -rf "$dir/debs" "$dir/src"
 	printf '%s\n' "$kernel_recipe" >"$dir/stamp.tmp"
 	mv "$dir/stamp.tmp" "$dir/stamp"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # variables of lib.sh and setup
 # The set-up's first half: a Debian root in the cache, made by mmdebstrap from
 # the mirror that this machine's own apt uses, with the packages of packages.txt.
 
@@ -39,17 +39,17 @@ sources() {
 
 make_root() {
 	if ! command -v mmdebstrap >/dev/null; then
-		step 1 $total "installing mmdebstrap on this machine" install_mmdebstrap
+		step 1 "$total" "installing mmdebstrap on this machine" install_mmdebstrap
 	fi
 	mirror_uri=${ZCIO_MIRROR:-$(mirror)}
 	[ -n "$mirror_uri" ] || die "no Debian mirror found in this machine's apt sources" \
 		"Set ZCIO_MIRROR to the address of one."
 	if [ -x "$root/usr/bin/apt-get" ] && [ -f "$root/etc/zcio-packages" ]; then
-		step 2 $total "installing new packages into the root" update_root
+		step 2 "$total" "installing new packages into the root" update_root
 		! root_ready || return 0
 		say "zcio: the root is damaged; making a new one"
 	fi
-	step 2 $total "making a Debian $suite root with compilers and QEMU" new_root
+	step 2 "$total" "making a Debian $suite root with compilers and QEMU" new_root
 	root_ready || die "the new root in $root lacks some of: $root_key_files" "Is packages.txt complete?"
 }
 

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""Run the tests of the host and of the guests, and count them. See tests/run.
+
+The last line says "N passed, N failed, N skipped"; exit status 1 if any failed.
+What was printed lies in build/results/test/.
+"""
+import fnmatch
+import glob
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import ktap
+import splat
+
+TOP = os.environ["ZCIO_TOP"]
+RIG = os.path.join(TOP, "tests", "rig")
+RESULTS = os.path.join(TOP, "build", "results", "test")
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.skipped = 0
+        self.failures = []
+
+    def add(self, where, cases):
+        self.passed += len(cases.passed)
+        self.skipped += len(cases.skipped)
+        for name in cases.failed + cases.problems:
+            self.fail(f"{where}: {name}")
+
+    def fail(self, text):
+        self.failures.append(text)
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def run(command, log, **more):
+    """Run a command with its output in a log; its status and output."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", stdin=subprocess.DEVNULL, check=False, **more)
+    with open(os.path.join(RESULTS, log), "w", encoding="utf-8") as file:
+        file.write(done.stdout)
+    return done.returncode, done.stdout
+
+
+def report(name, start, bad, output):
+    say(f"  {'FAIL' if bad else 'ok  '} {name}, {time.monotonic() - start:.1f} s")
+    if bad:
+        say("\n".join("    | " + line for line in output.splitlines()[-25:]))
+
+
+def python_tests(tally):
+    start = time.monotonic()
+    status, output = run([sys.executable, "-B", "-m", "unittest", "discover", "-s", RIG], "rig.log")
+    ran = re.search(r"^Ran (\d+) tests?", output, re.M)
+    if status == 0 and ran:
+        tally.passed += int(ran[1])
+    else:
+        tally.fail("tests/rig/test_*.py: see build/results/test/rig.log")
+    report("the rig's own tests (python)", start, status, output)
+
+
+def shell_lint(tally):
+    start = time.monotonic()
+    listed = subprocess.run(["git", "-C", TOP, "ls-files"], capture_output=True, text=True, check=True)
+    scripts = [name for name in listed.stdout.splitlines() if is_shell(os.path.join(TOP, name))]
+    status, output = run(["shellcheck", "-x", "-P", "SCRIPTDIR", *scripts], "shellcheck.log", cwd=TOP)
+    if status:
+        tally.fail("shellcheck: see build/results/test/shellcheck.log")
+    else:
+        tally.passed += 1
+    report(f"shellcheck of {len(scripts)} scripts", start, status, output)
+
+
+def is_shell(path):
+    try:
+        with open(path, "rb") as file:
+            first = file.readline(80)
+    except OSError:
+        return False
+    return bool(re.match(rb"#!.*\b(ba|da)?sh\b", first)) or path.endswith(".sh")
+
+
+def cargo_tests(tally):
+    env = {**os.environ, "CARGO_TARGET_DIR": os.path.join(TOP, "build", "cargo")}
+    for folder in sorted(glob.glob(os.path.join(TOP, "tests", "host", "*", ""))):
+        if os.path.exists(os.path.join(folder, "Cargo.toml")):
+            cargo_test(tally, folder, ["cargo", "test", "--offline", "--workspace", "--no-fail-fast"], env)
+    userspace = os.path.join(TOP, "userspace")
+    if os.path.exists(os.path.join(userspace, "Makefile")):
+        cargo_test(tally, userspace, ["make", "--no-print-directory", "check"], env)
+
+
+def cargo_test(tally, folder, command, env):
+    """Run cargo's tests; a check among them that is no test counts as one when it fails."""
+    name = os.path.relpath(folder, TOP)
+    log = name.replace("/", "-") + ".log"
+    start = time.monotonic()
+    status, output = run(command, log, cwd=folder, env=env)
+    found = re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored", output, re.M)
+    passed, failed, ignored = (sum(int(row[n]) for row in found) for n in range(3))
+    tally.passed += passed
+    tally.skipped += ignored
+    for case in re.findall(r"^test (.+) \.\.\. FAILED$", output, re.M):
+        tally.fail(f"{name}: {case}")
+    if status and not failed:
+        tally.fail(f"{name}: {' '.join(command[:2])} failed; see build/results/test/{log}")
+    report(f"{' '.join(command)} in {name}: {passed} passed", start, status, output)
+
+
+def configurations():
+    """NIC, MTU and test patterns of each guest to boot."""
+    if os.environ.get("ZCIO_NIC"):
+        yield os.environ["ZCIO_NIC"], os.environ.get("ZCIO_MTU") or "1500", ["*"]
+        return
+    with open(os.path.join(TOP, "tests", "guest", "suite.txt"), encoding="utf-8") as file:
+        for line in file:
+            words = line.partition("#")[0].split()
+            if words:
+                yield words[0], words[1], words[2:] or ["*"]
+
+
+def narrowed(patterns):
+    """The patterns, or those of TESTS that name a test the patterns allow."""
+    only = os.environ.get("ZCIO_TESTS", "").split()
+    if not only:
+        return patterns
+    names = {os.path.splitext(os.path.basename(p))[0] for p in glob.glob(os.path.join(TOP, "tests", "guest", "*.*"))}
+    return [n for n in sorted(names) if any(fnmatch.fnmatch(n, p) for p in patterns)
+            and any(fnmatch.fnmatch(n, p) for p in only)]
+
+
+def guest_tests(tally):
+    for nic, mtu, patterns in configurations():
+        patterns = narrowed(patterns)
+        if not patterns:
+            continue
+        name = f"{nic}-{mtu}"
+        folder = os.path.join(RESULTS, name)
+        os.makedirs(folder)
+        say(f"guest {name}:")
+        start = time.monotonic()
+        command = "tests/guest/runner " + " ".join(f"'{p}'" for p in patterns)
+        env = {**os.environ, "ZCIO_RUN": folder, "ZCIO_NIC": nic, "ZCIO_MTU": mtu, "ZCIO_CMD": command,
+               "ZCIO_TIMEOUT": os.environ["ZCIO_SUITE_TIMEOUT"]}
+        status = subprocess.run([sys.executable, "-B", os.path.join(RIG, "boot.py")], cwd=TOP, env=env,
+                                stdin=subprocess.DEVNULL, check=False).returncode
+        account(tally, name, folder, status)
+        say(f"  guest {name} took {time.monotonic() - start:.1f} s")
+
+
+def account(tally, name, folder, status):
+    """Count what a guest left behind: its programs' cases, splats, and whether it lived to the end."""
+    started, ended, finished = [], {}, False
+    try:
+        with open(os.path.join(folder, "results.jsonl"), encoding="utf-8") as file:
+            records = [json.loads(line) for line in file if line.endswith("\n")]
+    except FileNotFoundError:
+        records = []
+    for record in records:
+        if "status" in record:
+            ended[record["test"]] = record
+        elif "started" in record:
+            started.append(record["test"])
+        finished |= "finished" in record
+    for test in started:
+        with open(os.path.join(folder, test + ".ktap"), encoding="utf-8", errors="replace") as file:
+            text = file.read()
+        end = ended.get(test)
+        if end:
+            tally.add(f"{name} {test}", ktap.judge(text, end["status"], end["timed_out"]))
+        else:
+            tally.fail(f"{name} {test}: the guest did not survive it")
+    if not finished:
+        tally.fail(f"{name}: the guest did not come to the end of its tests (status {status})")
+    found = splat.scan_file(os.path.join(folder, "console.log")) if os.path.exists(
+        os.path.join(folder, "console.log")) else []
+    for lines in found:
+        tally.fail(f"{name}: in the kernel's log: {lines[0]}")
+
+
+def main():
+    shutil.rmtree(RESULTS, ignore_errors=True)
+    os.makedirs(RESULTS)
+    only = os.environ.get("ZCIO_ONLY", "")
+    tally = Tally()
+    if only in ("", "host"):
+        say("host:")
+        python_tests(tally)
+        shell_lint(tally)
+        cargo_tests(tally)
+    if only in ("", "guest"):
+        guest_tests(tally)
+    if tally.failures:
+        say("\nfailed:")
+        for text in tally.failures:
+            say("  " + text)
+    say(f"\n{tally.passed} passed, {len(tally.failures)} failed, {tally.skipped} skipped")
+    return 1 if tally.failures or not tally.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
