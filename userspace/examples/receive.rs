@@ -2,7 +2,14 @@
 //! receive-rs PORT: waits for one connection and adds up the bytes that it sends.
 use std::net::{Ipv6Addr, TcpListener};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("receive-rs: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::args().nth(1).ok_or("usage: receive-rs PORT")?.parse()?;
     let (socket, _) = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port))?.accept()?;
     let window = zcio::Context::open()?.window(64, 64 << 10)?;

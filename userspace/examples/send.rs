@@ -2,7 +2,14 @@
 //! send-rs HOST PORT [BYTES]: connects and sends BYTES bytes (1 MiB) of a pattern.
 use std::net::TcpStream;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() {
+    if let Err(error) = run() {
+        eprintln!("send-rs: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
     let (Some(host), Some(port)) = (args.next(), args.next()) else {
         return Err("usage: send-rs HOST PORT [BYTES]".into());

@@ -89,7 +89,7 @@ pub struct Tune {
 
 /// `_IOC(dir, 0xBD, nr, size)`; `dir` is 1 for `_IOW`, 3 for `_IOWR`.
 const fn ioc(dir: u32, nr: u32, size: usize) -> u32 {
-    dir << 30 | (size as u32) << 16 | 0xBD << 8 | nr
+    (dir << 30) | ((size as u32) << 16) | (0xBD << 8) | nr
 }
 
 pub const IOC_INFO: u32 = ioc(3, 0, size_of::<Info>());

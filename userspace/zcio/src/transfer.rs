@@ -31,7 +31,9 @@ impl Why {
     /// mapped), `pinned` (sending: someone holds the page), `device` (sending: the
     /// device cannot gather pages).
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        (0..Self::NAMES.len()).filter(move |bit| self.0 >> bit & 1 == 1).map(|bit| Self::NAMES[bit])
+        (0..Self::NAMES.len())
+            .filter(move |bit| (self.0 >> bit) & 1 == 1)
+            .map(|bit| Self::NAMES[bit])
     }
 }
 
