@@ -41,7 +41,7 @@ def dependencies(module):
     """The stock kernel's modules that the module needs."""
     if not module:
         return ""
-    answer = subprocess.run(["modinfo", "-F", "depends", module], check=True, capture_output=True, text=True)
+    answer = subprocess.run(["modinfo", "-F", "depends", module], check=False, capture_output=True, text=True)
     return answer.stdout.strip().replace(",", " ")
 
 
@@ -176,13 +176,16 @@ def verdict(guest, finished, timeout):
         print(f"zcio: the guest was not ready: {guest.broken}\n      Its log: {log}", file=sys.stderr)
         status = BROKEN
     elif guest.status is None:
-        print("zcio: the guest was lost before its command ended. The end of its log:", file=sys.stderr)
+        what = ("the kernel panicked" if guest.panicked else
+                "the guest was lost before its command ended" if guest.ready else
+                "the guest did not start")
+        print(f"zcio: {what}. The end of its log:", file=sys.stderr)
         for path in (log, os.path.join(guest.run, "qemu.log")):
             with open(path, encoding="utf-8", errors="replace") as file:
                 for line in file.read().splitlines()[-15:]:
                     print("    | " + line, file=sys.stderr)
         print(f"      The whole log: {log}", file=sys.stderr)
-        status = LOST
+        status = LOST if guest.ready else BROKEN
     else:
         status = guest.status
     if found:
