@@ -46,9 +46,6 @@
 #define ZCIO_DONTWAIT		(1U << 0)	/* as MSG_DONTWAIT: EAGAIN instead of waiting */
 #define ZCIO_NOSIGNAL		(1U << 1)	/* writev: EPIPE without SIGPIPE */
 #define ZCIO_MORE		(1U << 2)	/* writev: as MSG_MORE */
-#define ZCIO_WAITALL		(1U << 3)	/* readv: wait until the regions are full, as far as
-						 * MSG_WAITALL does: a signal, an error or the end of
-						 * the stream ends the wait early */
 
 /* Why payload bytes were copied and not mapped (bits: one payload can have many). */
 #define ZCIO_WHY_SMALL		(1U << 0)	/* below the context's copy threshold */
@@ -60,7 +57,8 @@
 #define ZCIO_WHY_FILE		(1U << 5)	/* the page belongs to a file's page cache */
 #define ZCIO_WHY_KERNEL		(1U << 6)	/* the page has a type that can't be mapped (slab) */
 #define ZCIO_WHY_PINNED		(1U << 7)	/* writev: someone still holds the pool page */
-#define ZCIO_WHY_BITS		8		/* how many reasons there are */
+#define ZCIO_WHY_DEVICE		(1U << 8)	/* writev: the device can't gather, the stack copies */
+#define ZCIO_WHY_BITS		9		/* how many reasons there are */
 
 /**
  * struct zcio_payload - what the extended form says of one payload
@@ -90,7 +88,7 @@ struct zcio_payload {
  *	in the elements that are untouched.
  * @payloads: pointer to struct zcio_payload[@iovcnt] to be filled for the first N,
  *	or 0
- * @flags: ZCIO_DONTWAIT, ZCIO_WAITALL
+ * @flags: ZCIO_DONTWAIT
  * @error_index: out, on an error: the element it is about, or -1. Written if at
  *	all possible, also when the ioctl fails.
  * @reserved: zero

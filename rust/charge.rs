@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counting pages, and charging them to the user who made them stay.
+//!
+//! Every page that a window or a pool holds is counted three times: against the user's
+//! RLIMIT_MEMLOCK (unless no limit binds them), for its context, and for the whole
+//! module. All three come back to zero when the last page is gone, which the tests check.
+
+use crate::ground::user::User;
+use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+
+/// What kind of object holds pages.
+#[derive(Clone, Copy)]
+pub(crate) enum Holder {
+    /// Windows.
+    Window,
+    /// Pools, with the pages on their way to a peer.
+    Pool,
+}
+
+static ALL: Pages = Pages::new();
+static CONTEXTS: Atomic<i64> = Atomic::new(0);
+
+/// Pages held, by kind.
+struct Pages {
+    window: Atomic<i64>,
+    pool: Atomic<i64>,
+}
+
+impl Pages {
+    const fn new() -> Self {
+        Self {
+            window: Atomic::new(0),
+            pool: Atomic::new(0),
+        }
+    }
+
+    fn of(&self, holder: Holder) -> &Atomic<i64> {
+        match holder {
+            Holder::Window => &self.window,
+            Holder::Pool => &self.pool,
+        }
+    }
+}
+
+/// One context's account.
+pub(crate) struct Account {
+    /// `None` for a user whom no limit binds.
+    user: Option<User>,
+    pages: Pages,
+}
+
+impl Account {
+    /// An account for the current task's user.
+    pub(crate) fn open() -> Self {
+        CONTEXTS.add(1, Relaxed);
+        Self {
+            user: User::current_if_limited(),
+            pages: Pages::new(),
+        }
+    }
+
+    /// Charges `n` pages; ENOBUFS if the user's limit does not allow them.
+    pub(crate) fn charge(&self, holder: Holder, n: usize) -> Result {
+        if n == 0 {
+            return Ok(());
+        }
+        if let Some(user) = &self.user {
+            if !user.charge(n) {
+                return Err(ENOBUFS);
+            }
+        }
+        self.pages.of(holder).add(n as i64, Relaxed);
+        ALL.of(holder).add(n as i64, Relaxed);
+        Ok(())
+    }
+
+    /// Takes back a charge of `n` pages.
+    pub(crate) fn uncharge(&self, holder: Holder, n: usize) {
+        if n == 0 {
+            return;
+        }
+        if let Some(user) = &self.user {
+            user.uncharge(n);
+        }
+        self.pages.of(holder).add(-(n as i64), Relaxed);
+        ALL.of(holder).add(-(n as i64), Relaxed);
+    }
+
+    /// Pages charged now.
+    pub(crate) fn pages(&self, holder: Holder) -> u64 {
+        self.pages.of(holder).load(Relaxed) as u64
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        CONTEXTS.add(-1, Relaxed);
+    }
+}
+
+/// Pages held in the whole module.
+pub(crate) fn all_pages(holder: Holder) -> u64 {
+    ALL.of(holder).load(Relaxed) as u64
+}
+
+/// Contexts in the whole module.
+pub(crate) fn all_contexts() -> u64 {
+    CONTEXTS.load(Relaxed) as u64
+}

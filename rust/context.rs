@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A context: one open of the device, with its account, counters and settings.
+
+use crate::charge::Account;
+use crate::ground::uapi::Counters;
+use crate::plan::ownership::WHYS;
+use kernel::prelude::*;
+use kernel::sync::atomic::{Atomic, Relaxed};
+use kernel::sync::Arc;
+
+/// Receives of fewer bytes than this are copied, unless the context says otherwise.
+///
+/// Every payload is delivered by putting a page into the window, copied or not, so the
+/// copy only adds to it: nothing is gained by it until windows keep pages for copies.
+pub(crate) const COPY_THRESHOLD: u64 = 0;
+
+/// One open of `/dev/zcio`.
+pub(crate) struct Context {
+    /// Where its pages are charged.
+    pub(crate) account: Account,
+    /// What it received.
+    pub(crate) rx: Totals,
+    /// What it sent.
+    pub(crate) tx: Totals,
+    threshold: Atomic<u64>,
+}
+
+impl Context {
+    /// A new one, for the current task's user.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        Ok(Arc::new(
+            Self {
+                account: Account::open(),
+                rx: Totals::new(),
+                tx: Totals::new(),
+                threshold: Atomic::new(COPY_THRESHOLD),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Receives of fewer bytes are copied.
+    pub(crate) fn threshold(&self) -> u64 {
+        self.threshold.load(Relaxed)
+    }
+
+    /// Changes that.
+    pub(crate) fn set_threshold(&self, bytes: u64) {
+        self.threshold.store(bytes, Relaxed);
+    }
+}
+
+/// What one call moved, or one payload.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Moved {
+    /// Bytes not copied.
+    pub(crate) mapped: u64,
+    /// Bytes copied, by reason.
+    pub(crate) copied: [u64; WHYS],
+}
+
+impl Moved {
+    /// Bytes copied, for whatever reason.
+    pub(crate) fn copied(&self) -> u64 {
+        self.copied.iter().sum()
+    }
+
+    /// The `ZCIO_WHY_*` bits of the reasons.
+    pub(crate) fn why(&self) -> u32 {
+        let bit = |(i, &n): (usize, &u64)| u32::from(n > 0) << i;
+        self.copied.iter().enumerate().map(bit).sum()
+    }
+
+    /// Adds another one's bytes.
+    pub(crate) fn add(&mut self, other: &Moved) {
+        self.mapped += other.mapped;
+        for (sum, n) in self.copied.iter_mut().zip(other.copied) {
+            *sum += n;
+        }
+    }
+}
+
+/// One direction's totals.
+pub(crate) struct Totals {
+    calls: Atomic<u64>,
+    payloads: Atomic<u64>,
+    mapped: Atomic<u64>,
+    copied: [Atomic<u64>; WHYS],
+}
+
+impl Totals {
+    fn new() -> Self {
+        Self {
+            calls: Atomic::new(0),
+            payloads: Atomic::new(0),
+            mapped: Atomic::new(0),
+            copied: [const { Atomic::new(0) }; WHYS],
+        }
+    }
+
+    /// Counts one call.
+    pub(crate) fn count(&self, payloads: usize, moved: &Moved) {
+        self.calls.add(1u64, Relaxed);
+        self.payloads.add(payloads as u64, Relaxed);
+        self.mapped.add(moved.mapped, Relaxed);
+        for (total, &n) in self.copied.iter().zip(&moved.copied) {
+            if n > 0 {
+                total.add(n, Relaxed);
+            }
+        }
+    }
+
+    /// The totals as user space gets them.
+    pub(crate) fn read(&self) -> Counters {
+        let mut out = Counters {
+            calls: self.calls.load(Relaxed),
+            payloads: self.payloads.load(Relaxed),
+            mapped: self.mapped.load(Relaxed),
+            ..Default::default()
+        };
+        for (to, from) in out.why.iter_mut().zip(&self.copied) {
+            *to = from.load(Relaxed);
+            out.copied += *to;
+        }
+        out
+    }
+}

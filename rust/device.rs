@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The face: what `/dev/zcio` answers to `mmap()`, `ioctl()` and `/proc/PID/fdinfo`.
+
+use crate::charge::{all_contexts, all_pages, Holder};
+use crate::context::Context;
+use crate::ground::chardev::Device;
+use crate::ground::socket::Socket;
+use crate::ground::uapi::{self, Counters, Info, Readv, Tune, Writev};
+use crate::ground::vma;
+use crate::plan::PAGE_SIZE;
+use crate::pool::{self, Pool};
+use crate::window::{self, Window};
+use crate::{receive, transmit};
+use kernel::ioctl::{_IOW, _IOWR};
+use kernel::mm::virt::VmaNew;
+use kernel::prelude::*;
+use kernel::seq_file::SeqFile;
+use kernel::seq_print;
+use kernel::sync::{Arc, ArcBorrow};
+
+const INFO: u32 = _IOWR::<Info>(uapi::MAGIC, 0);
+const READV: u32 = _IOWR::<Readv>(uapi::MAGIC, 1);
+const WRITEV: u32 = _IOWR::<Writev>(uapi::MAGIC, 2);
+const TUNE: u32 = _IOW::<Tune>(uapi::MAGIC, 3);
+
+/// An open of the device.
+pub(crate) struct Open {
+    context: Arc<Context>,
+}
+
+impl Device for Open {
+    fn open() -> Result<Arc<Self>> {
+        let context = Context::new()?;
+        Ok(Arc::new(Self { context }, GFP_KERNEL)?)
+    }
+
+    /// The offset says what to make: see `ZCIO_MMAP_*`.
+    fn mmap(this: ArcBorrow<'_, Self>, vma: &VmaNew, offset: usize) -> Result {
+        let pages = (vma.end() - vma.start()) / PAGE_SIZE;
+        let context = this.context.clone();
+        match offset {
+            uapi::MMAP_WINDOW if pages <= window::MAX_PAGES && vma.readable() => {
+                vma::install(vma, Window::new(context, pages)?)
+            }
+            uapi::MMAP_POOL if pages <= pool::MAX_PAGES && vma.writable() => {
+                vma::install(vma, Pool::new(context, pages)?)
+            }
+            _ => Err(EINVAL),
+        }
+    }
+
+    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<usize> {
+        match cmd {
+            READV => call(arg, receive::readv),
+            WRITEV => call(arg, transmit::writev),
+            INFO => call(arg, |info: &mut Info| this.info(info)),
+            TUNE => this.tune(uapi::read(arg)?),
+            _ => Err(ENOTTY),
+        }
+    }
+
+    fn fdinfo(this: ArcBorrow<'_, Self>, to: &SeqFile) {
+        let context = &this.context;
+        let window = context.account.pages(Holder::Window);
+        let pool = context.account.pages(Holder::Pool);
+        seq_print!(to, "zcio-window-pages:\t{window}\n");
+        seq_print!(to, "zcio-pool-pages:\t{pool}\n");
+        print_counters(to, "rx", &context.rx.read());
+        print_counters(to, "tx", &context.tx.read());
+    }
+}
+
+fn print_counters(to: &SeqFile, direction: &str, c: &Counters) {
+    seq_print!(to, "zcio-{direction}-calls:\t{}\n", c.calls);
+    seq_print!(to, "zcio-{direction}-payloads:\t{}\n", c.payloads);
+    seq_print!(to, "zcio-{direction}-mapped:\t{}\n", c.mapped);
+    seq_print!(to, "zcio-{direction}-copied:\t{}\n", c.copied);
+    for (name, bytes) in WHY_NAMES.iter().zip(c.why) {
+        if bytes > 0 {
+            seq_print!(to, "zcio-{direction}-copied-{name}:\t{bytes}\n");
+        }
+    }
+}
+
+/// Names of the reasons, in the order of their bits.
+const WHY_NAMES: [&str; crate::plan::ownership::WHYS] = [
+    "small", "linear", "shared", "cloned", "writable", "file", "kernel", "pinned", "device",
+];
+
+/// Runs a call on a structure of user space. The structure is written back before, to be
+/// sure that it can be, and after, also when the call failed: it says what about.
+fn call<T: kernel::transmute::FromBytes + kernel::transmute::AsBytes>(
+    addr: usize,
+    run: impl FnOnce(&mut T) -> Result<usize>,
+) -> Result<usize> {
+    let mut value: T = uapi::read(addr)?;
+    uapi::write(addr, &value)?;
+    let result = run(&mut value);
+    // Nothing that was done can be undone for this; it was writable a moment ago.
+    let _ = uapi::write(addr, &value);
+    result
+}
+
+impl Open {
+    fn info(&self, info: &mut Info) -> Result<usize> {
+        if info.flags != 0 || info.reserved != [0; 8] {
+            return Err(EINVAL);
+        }
+        if info.fd != -1 {
+            Socket::from_fd(info.fd)?.tcp()?;
+        }
+        let context = &self.context;
+        *info = Info {
+            fd: info.fd,
+            version: uapi::ABI_VERSION,
+            page_size: PAGE_SIZE as u32,
+            max_elements: uapi::MAX_ELEMENTS,
+            min_region: receive::MIN_REGION as u32,
+            head_room: transmit::ROOMS.head as u32,
+            tail_room: transmit::ROOMS.tail as u32,
+            max_window: (window::MAX_PAGES * PAGE_SIZE) as u64,
+            max_pool: (pool::MAX_PAGES * PAGE_SIZE) as u64,
+            copy_threshold: context.threshold(),
+            window_pages: context.account.pages(Holder::Window),
+            pool_pages: context.account.pages(Holder::Pool),
+            total_contexts: all_contexts(),
+            total_window_pages: all_pages(Holder::Window),
+            total_pool_pages: all_pages(Holder::Pool),
+            rx: context.rx.read(),
+            tx: context.tx.read(),
+            ..Default::default()
+        };
+        Ok(0)
+    }
+
+    fn tune(&self, tune: Tune) -> Result<usize> {
+        if tune.reserved != [0; 7] {
+            return Err(EINVAL);
+        }
+        self.context.set_threshold(tune.copy_threshold);
+        Ok(0)
+    }
+}

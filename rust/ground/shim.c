@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The C side of the wrappers in this folder; see shim.h. Nothing here decides
+ * anything: it reads fields, calls one kernel function, and says what it saw.
+ */
+#include <linux/bvec.h>
+#include <linux/capability.h>
+#include <linux/file.h>
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/net.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/user.h>
+#include <linux/skbuff.h>
+#include <linux/skmsg.h>
+#include <linux/uio.h>
+#include <net/inet_connection_sock.h>
+#include <net/rps.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+
+#include "shim.h"
+
+/* ---- sockets ---- */
+
+struct socket *zcio_socket_get(int fd, int *err)
+{
+	return sockfd_lookup(fd, err);
+}
+
+void zcio_socket_put(struct socket *sock)
+{
+	sockfd_put(sock);
+}
+
+/*
+ * Plain TCP only: an upper layer (kTLS, SMC) or a BPF sockmap has its own idea of what
+ * the stream holds, and data must not be taken behind its back. The same goes for a
+ * socket under repair.
+ */
+bool zcio_socket_is_tcp(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+	bool bpf;
+
+	if (!sk || !sk_is_tcp(sk) ||
+	    (sk->sk_family != AF_INET && sk->sk_family != AF_INET6))
+		return false;
+	rcu_read_lock();
+	bpf = sk_psock(sk);
+	rcu_read_unlock();
+	return !bpf && !inet_csk_has_ulp(sk) && !tcp_sk(sk)->repair &&
+	       READ_ONCE(sk->sk_prot)->sendmsg == tcp_sendmsg;
+}
+
+bool zcio_socket_nonblock(struct socket *sock)
+{
+	return sock->file->f_flags & O_NONBLOCK;
+}
+
+/*
+ * An empty recvmsg()/sendmsg() through the socket layer runs what a module cannot
+ * call by itself: the security modules' hooks, and the socket's own checks of its
+ * state. MSG_PEEK keeps it from consuming a FIN or an urgent mark.
+ */
+int zcio_socket_may_receive(struct socket *sock)
+{
+	struct msghdr msg = {};
+	int err;
+
+	iov_iter_kvec(&msg.msg_iter, ITER_DEST, NULL, 0, 0);
+	err = sock_recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT);
+	return err == -EAGAIN || err > 0 ? 0 : err;
+}
+
+int zcio_socket_may_send(struct socket *sock, bool nosignal)
+{
+	struct msghdr msg = {
+		.msg_flags = MSG_DONTWAIT | (nosignal ? MSG_NOSIGNAL : 0),
+	};
+	int err;
+
+	iov_iter_kvec(&msg.msg_iter, ITER_SOURCE, NULL, 0, 0);
+	err = sock_sendmsg(sock, &msg);
+	return err > 0 ? 0 : err;
+}
+
+void zcio_lock_sock(struct socket *sock)
+{
+	lock_sock(sock->sk);
+}
+
+void zcio_release_sock(struct socket *sock)
+{
+	release_sock(sock->sk);
+}
+
+/* ---- TCP ---- */
+
+/* A connection that was there and is gone counts: there may be data, or an error. */
+bool zcio_tcp_connected(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+
+	switch (inet_sk_state_load(sk)) {
+	case TCP_LISTEN:
+		return false;
+	case TCP_CLOSE:
+		return sock_flag(sk, SOCK_DONE) || READ_ONCE(sk->sk_err) ||
+		       READ_ONCE(sk->sk_shutdown);
+	default:
+		return true;
+	}
+}
+
+/* Bytes that can be read before the urgent mark; steps over the mark if it is due. */
+static u32 readable(struct sock *sk)
+{
+	struct tcp_sock *tp = tcp_sk(sk);
+	u32 n, urg;
+
+	for (;;) {
+		if (inet_sk_state_load(sk) == TCP_SYN_SENT ||
+		    inet_sk_state_load(sk) == TCP_SYN_RECV)
+			return 0;
+		n = tp->rcv_nxt - tp->copied_seq;
+		if (n && sock_flag(sk, SOCK_DONE))
+			n--;			/* the FIN */
+		if (likely(!tp->urg_data))
+			return n;
+		urg = tp->urg_seq - tp->copied_seq;
+		if (urg >= n)
+			return n;
+		if (urg)
+			return urg;
+		if (sock_flag(sk, SOCK_URGINLINE))
+			return n;
+		/* As tcp_recvmsg(): the urgent byte itself is not in the stream. */
+		zcio_tcp_consume(sk->sk_socket, 1);
+	}
+}
+
+/*
+ * Waits as tcp_recvmsg() does until as much can be read as SO_RCVLOWAT asks (but
+ * at most @capacity). Returns the number of bytes, 0 at the end of the stream.
+ */
+long zcio_tcp_wait_data(struct socket *sock, u32 capacity, bool nonblock)
+{
+	struct sock *sk = sock->sk;
+	long timeo = sock_rcvtimeo(sk, nonblock);
+	int target, err;
+	u32 n;
+
+	if (sk->sk_state == TCP_LISTEN)
+		return -ENOTCONN;
+	sock_rps_record_flow(sk);
+	target = sock_rcvlowat(sk, false, min_t(u32, capacity, INT_MAX));
+
+	for (;;) {
+		bool over = sk->sk_err || sk->sk_state == TCP_CLOSE ||
+			    (sk->sk_shutdown & RCV_SHUTDOWN);
+
+		n = readable(sk);
+		if (n && (n >= target || over || !timeo || signal_pending(current) ||
+			  tcp_epollin_ready(sk, target)))
+			return n;
+		if (!n) {
+			if (sock_flag(sk, SOCK_DONE))
+				return 0;
+			if (sk->sk_err)
+				return sock_error(sk);
+			if (sk->sk_shutdown & RCV_SHUTDOWN)
+				return 0;
+			if (sk->sk_state == TCP_CLOSE)
+				return -ENOTCONN;
+			if (!timeo)
+				return -EAGAIN;
+			if (signal_pending(current))
+				return sock_intr_errno(timeo);
+		}
+		err = sk_wait_data(sk, &timeo, skb_peek_tail(&sk->sk_receive_queue));
+		if (err < 0)
+			return err;
+	}
+}
+
+void zcio_tcp_start(struct socket *sock, struct zcio_cursor *cur, u32 limit)
+{
+	struct sock *sk = sock->sk;
+
+	cur->offset = 0;
+	cur->left = min(limit, readable(sk));
+	cur->head = tcp_recv_skb(sk, tcp_sk(sk)->copied_seq, &cur->offset);
+}
+
+static u32 page_facts(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+	u32 facts = 0;
+
+	if (page_has_type(page) || PageReserved(page) || is_zero_folio(folio))
+		return ZCIO_FACT_TYPED;
+	if (folio_test_anon(folio))
+		facts |= ZCIO_FACT_ANON;
+	else if (READ_ONCE(folio->mapping))
+		facts |= ZCIO_FACT_FILE;
+	if (folio_test_large(folio))
+		facts |= ZCIO_FACT_COMPOUND;
+	if (folio_mapped(folio))
+		facts |= ZCIO_FACT_MAPPED;
+	return facts;
+}
+
+/* The segments of one skb from @offset on (relative to @skb), and of its frag_list. */
+static u32 skb_segments(struct sk_buff *head, struct sk_buff *skb, u32 base,
+			struct zcio_cursor *cur, struct zcio_seg *segs, u32 max)
+{
+	u32 facts = 0, start = base, n = 0;
+	struct sk_buff *child;
+	int i;
+
+	if (skb_cloned(skb))
+		facts |= ZCIO_FACT_CLONED;
+	if (skb_has_shared_frag(skb))
+		facts |= ZCIO_FACT_SHARED_FRAG;
+	if (skb_zcopy(skb))
+		facts |= ZCIO_FACT_ZEROCOPY;
+	if (skb->pp_recycle)
+		facts |= ZCIO_FACT_PAGE_POOL;
+
+	if (cur->offset < start + skb_headlen(skb) && cur->left && n < max) {
+		u32 len = min(start + skb_headlen(skb) - cur->offset, cur->left);
+
+		segs[n++] = (struct zcio_seg) {
+			.skb = head, .skb_offset = cur->offset, .len = len,
+			.facts = facts | ZCIO_FACT_LINEAR,
+		};
+		cur->offset += len;
+		cur->left -= len;
+	}
+	start += skb_headlen(skb);
+
+	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++) {
+		const skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
+		u32 size = skb_frag_size(frag);
+
+		if (cur->offset < start + size && cur->left && n < max) {
+			u32 skip = cur->offset - start;
+			u32 len = min(size - skip, cur->left);
+			u32 at = skb_frag_off(frag) + skip;
+			struct page *page = skb_frag_page(frag) + (at >> PAGE_SHIFT);
+
+			segs[n++] = (struct zcio_seg) {
+				.skb = head, .skb_offset = cur->offset,
+				.page = page, .offset = offset_in_page(at), .len = len,
+				.facts = facts | page_facts(page) |
+					 (len < size - skip ? ZCIO_FACT_CUT : 0),
+				.refs = page_ref_count(page),
+			};
+			cur->offset += len;
+			cur->left -= len;
+		}
+		start += size;
+	}
+
+	skb_walk_frags(skb, child) {
+		if (cur->offset < start + child->len && cur->left && n < max)
+			n += skb_segments(head, child, start, cur, segs + n, max - n);
+		start += child->len;
+	}
+	return n;
+}
+
+/*
+ * Fills @segs with the next segments and moves @cur behind them. Returns how many,
+ * 0 at the end, or when device memory comes that the CPU cannot read.
+ */
+u32 zcio_tcp_segments(struct socket *sock, struct zcio_cursor *cur,
+		      struct zcio_seg *segs, u32 max)
+{
+	struct sock *sk = sock->sk;
+
+	while (cur->head && cur->left) {
+		struct sk_buff *skb = cur->head;
+
+		if (cur->offset < skb->len) {
+			if (!skb_frags_readable(skb))
+				return 0;
+			return skb_segments(skb, skb, 0, cur, segs, max);
+		}
+		cur->head = skb_queue_is_last(&sk->sk_receive_queue, skb) ?
+			    NULL : skb_queue_next(&sk->sk_receive_queue, skb);
+		cur->offset = 0;
+	}
+	return 0;
+}
+
+void zcio_tcp_consume(struct socket *sock, u32 len)
+{
+	struct sock *sk = sock->sk;
+	struct tcp_sock *tp = tcp_sk(sk);
+
+	sk_peek_offset_bwd(sk, len);
+	tcp_read_done(sk, len);
+	if (unlikely(tp->urg_data) && after(tp->copied_seq, tp->urg_seq)) {
+		WRITE_ONCE(tp->urg_data, 0);
+		tcp_fast_path_check(sk);
+	}
+}
+
+/* Waits until the send buffer takes at least something, or sending would fail anyhow. */
+int zcio_tcp_wait_space(struct socket *sock, bool nonblock)
+{
+	struct sock *sk = sock->sk;
+	long timeo = sock_sndtimeo(sk, nonblock);
+
+	while (!sk_stream_memory_free(sk)) {
+		int err;
+
+		if (sk->sk_err || (sk->sk_shutdown & SEND_SHUTDOWN))
+			return 0;
+		set_bit(SOCK_NOSPACE, &sock->flags);
+		err = sk_stream_wait_memory(sk, &timeo);
+		if (err)
+			return err == -EPIPE ? 0 : err;
+	}
+	return 0;
+}
+
+/* Can the device send from many pages, or does the stack copy before it? */
+bool zcio_tcp_gathers(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+	struct dst_entry *dst = __sk_dst_get(sk);
+
+	return (sk->sk_route_caps & NETIF_F_SG) &&
+	       (!dst || (dst->dev->features & NETIF_F_SG));
+}
+
+/*
+ * MSG_NO_SHARED_FRAGS: the pages were taken from the application before this call,
+ * nobody can write to them any more.
+ */
+long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
+			 size_t len, bool nonblock, bool more, bool nosignal)
+{
+	struct msghdr msg = {
+		.msg_flags = MSG_SPLICE_PAGES | MSG_NO_SHARED_FRAGS |
+			     (nonblock ? MSG_DONTWAIT : 0) |
+			     (more ? MSG_MORE : 0) |
+			     (nosignal ? MSG_NOSIGNAL : 0),
+	};
+
+	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, vecs, n, len);
+	return tcp_sendmsg_locked(sock->sk, &msg, len);
+}
+
+/* ---- received bytes ---- */
+
+int zcio_skb_copy(struct sk_buff *skb, u32 offset, struct page *page,
+		  u32 page_offset, u32 len)
+{
+	void *to = kmap_local_page(page);
+	int err = skb_copy_bits(skb, offset, to + page_offset, len);
+
+	kunmap_local(to);
+	return err;
+}
+
+/* ---- pages ---- */
+
+struct page *zcio_page_alloc(void)
+{
+	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+}
+
+void zcio_page_put(struct page *page)
+{
+	put_page(page);
+}
+
+int zcio_page_refs(struct page *page)
+{
+	return page_ref_count(page);
+}
+
+void zcio_page_clear(struct page *page)
+{
+	clear_highpage(page);
+}
+
+void zcio_page_zero(struct page *page, u32 offset, u32 len)
+{
+	memzero_page(page, offset, len);
+}
+
+void zcio_page_copy(struct page *to, struct page *from, u32 offset, u32 len)
+{
+	memcpy_page(to, offset, from, offset, len);
+}
+
+struct page *zcio_page_nth(struct page *page, u32 n)
+{
+	return page + n;
+}
+
+struct page *zcio_zero_page(void)
+{
+	return ZERO_PAGE(0);
+}
+
+/* ---- mappings ---- */
+
+struct vm_area_struct *zcio_fault_vma(struct vm_fault *vmf)
+{
+	return vmf->vma;
+}
+
+unsigned long zcio_fault_address(struct vm_fault *vmf)
+{
+	return vmf->address;
+}
+
+unsigned long zcio_vma_pgoff(struct vm_area_struct *vma)
+{
+	return vma->vm_pgoff;
+}
+
+void zcio_vma_install(struct vm_area_struct *vma,
+		      const struct vm_operations_struct *ops, void *private_data)
+{
+	vma->vm_ops = ops;
+	vma->vm_private_data = private_data;
+}
+
+bool zcio_vma_is(struct vm_area_struct *vma, const struct vm_operations_struct *ops)
+{
+	return vma->vm_ops == ops;
+}
+
+void *zcio_vma_private(struct vm_area_struct *vma)
+{
+	return vma->vm_private_data;
+}
+
+void zcio_zap(struct vm_area_struct *vma, unsigned long addr, unsigned long size)
+{
+#ifdef ZCIO_HAVE_ZAP_SPECIAL_VMA_RANGE
+	zap_special_vma_range(vma, addr, size);
+#else
+	zap_page_range_single(vma, addr, size, NULL);
+#endif
+}
+
+/* ---- charging ---- */
+
+struct user_struct *zcio_user_get(void)
+{
+	return get_uid(current_user());
+}
+
+void zcio_user_put(struct user_struct *user)
+{
+	free_uid(user);
+}
+
+bool zcio_user_unlimited(void)
+{
+	return capable(CAP_IPC_LOCK);
+}
+
+/* The same counter that io_uring, MSG_ZEROCOPY and RDMA charge. */
+bool zcio_user_charge(struct user_struct *user, unsigned long pages)
+{
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	long old = atomic_long_read(&user->locked_vm);
+
+	do {
+		if (pages > limit || old > (long)(limit - pages))
+			return false;
+	} while (!atomic_long_try_cmpxchg(&user->locked_vm, &old, old + pages));
+	return true;
+}
+
+void zcio_user_uncharge(struct user_struct *user, unsigned long pages)
+{
+	atomic_long_sub(pages, &user->locked_vm);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the Rust side calls of the kernel's C: inline functions, and every field
+ * of struct sock and tcp_sock that is touched. Version differences of the kernel
+ * end here. bindgen turns this header into Rust declarations, so that the two
+ * sides cannot drift apart; struct types are taken from kernel::bindings.
+ */
+#ifndef ZCIO_SHIM_H
+#define ZCIO_SHIM_H
+
+#include <linux/types.h>
+
+struct bio_vec;
+struct page;
+struct sk_buff;
+struct sock;
+struct socket;
+struct user_struct;
+struct vm_area_struct;
+struct vm_fault;
+struct vm_operations_struct;
+
+/* What is known of a page that holds received bytes, for plan/ownership.rs. */
+#define ZCIO_FACT_LINEAR	0x001	/* not in a page frag at all */
+#define ZCIO_FACT_CLONED	0x002	/* another skb reads the same data */
+#define ZCIO_FACT_SHARED_FRAG	0x004	/* came by splice: somebody may still write */
+#define ZCIO_FACT_ZEROCOPY	0x008	/* user pages of a MSG_ZEROCOPY sender */
+#define ZCIO_FACT_COMPOUND	0x010	/* part of a larger folio */
+#define ZCIO_FACT_ANON		0x020	/* anonymous user memory */
+#define ZCIO_FACT_FILE		0x040	/* in a page cache */
+#define ZCIO_FACT_TYPED		0x080	/* slab or another page type; or reserved */
+#define ZCIO_FACT_MAPPED	0x100	/* mapped by some user */
+#define ZCIO_FACT_PAGE_POOL	0x200	/* belongs to a driver's page_pool */
+#define ZCIO_FACT_CUT		0x400	/* the frag goes on behind what may be read now */
+
+/* A run of received bytes that lies in one place. */
+struct zcio_seg {
+	struct sk_buff *skb;	/* where to copy it from … */
+	u32 skb_offset;		/* … and at which offset */
+	struct page *page;	/* first page (NULL: linear) */
+	u32 offset;		/* in that page, below PAGE_SIZE */
+	u32 len;		/* may go on into the following pages of a folio */
+	u32 facts;
+	s32 refs;		/* reference count of the folio */
+};
+
+/* A place in a receive queue; valid while the socket is locked. */
+struct zcio_cursor {
+	struct sk_buff *head;	/* skb on the queue */
+	u32 offset;		/* in it */
+	u32 left;		/* bytes that may still be looked at */
+};
+
+/* Sockets. */
+struct socket *zcio_socket_get(int fd, int *err);
+void zcio_socket_put(struct socket *sock);
+bool zcio_socket_is_tcp(struct socket *sock);
+bool zcio_socket_nonblock(struct socket *sock);
+int zcio_socket_may_receive(struct socket *sock);
+int zcio_socket_may_send(struct socket *sock, bool nosignal);
+void zcio_lock_sock(struct socket *sock);
+void zcio_release_sock(struct socket *sock);
+
+/* TCP, all under the socket lock but the first. */
+bool zcio_tcp_connected(struct socket *sock);
+long zcio_tcp_wait_data(struct socket *sock, u32 capacity, bool nonblock);
+void zcio_tcp_start(struct socket *sock, struct zcio_cursor *cur, u32 limit);
+u32 zcio_tcp_segments(struct socket *sock, struct zcio_cursor *cur,
+		      struct zcio_seg *segs, u32 max);
+void zcio_tcp_consume(struct socket *sock, u32 len);
+int zcio_tcp_wait_space(struct socket *sock, bool nonblock);
+bool zcio_tcp_gathers(struct socket *sock);
+long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
+			 size_t len, bool nonblock, bool more, bool nosignal);
+
+/* Received bytes. */
+int zcio_skb_copy(struct sk_buff *skb, u32 offset, struct page *page,
+		  u32 page_offset, u32 len);
+
+/* Pages. */
+struct page *zcio_page_alloc(void);
+void zcio_page_put(struct page *page);
+int zcio_page_refs(struct page *page);
+void zcio_page_clear(struct page *page);
+void zcio_page_zero(struct page *page, u32 offset, u32 len);
+void zcio_page_copy(struct page *to, struct page *from, u32 offset, u32 len);
+struct page *zcio_page_nth(struct page *page, u32 n);
+struct page *zcio_zero_page(void);
+
+/* Mappings. */
+struct vm_area_struct *zcio_fault_vma(struct vm_fault *vmf);
+unsigned long zcio_fault_address(struct vm_fault *vmf);
+unsigned long zcio_vma_pgoff(struct vm_area_struct *vma);
+void zcio_vma_install(struct vm_area_struct *vma,
+		      const struct vm_operations_struct *ops, void *private_data);
+bool zcio_vma_is(struct vm_area_struct *vma, const struct vm_operations_struct *ops);
+void *zcio_vma_private(struct vm_area_struct *vma);
+void zcio_zap(struct vm_area_struct *vma, unsigned long addr, unsigned long size);
+
+/* Charging pinned pages to a user, as RLIMIT_MEMLOCK wants it. */
+struct user_struct *zcio_user_get(void);
+void zcio_user_put(struct user_struct *user);
+bool zcio_user_unlimited(void);
+bool zcio_user_charge(struct user_struct *user, unsigned long pages);
+void zcio_user_uncharge(struct user_struct *user, unsigned long pages);
+
+#endif

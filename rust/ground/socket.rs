@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sockets, in three states that are three types: found ([`Socket`]), known to be plain
+//! TCP ([`Tcp`]), locked ([`Locked`]). Received pages can be borrowed from a locked
+//! socket only, and only until something is consumed.
+
+use super::page::PageRef;
+use super::shim;
+use crate::plan::ownership::{fact, Facts};
+use crate::plan::PAGE_SIZE;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use kernel::bindings;
+use kernel::error::{from_err_ptr, to_result};
+use kernel::prelude::*;
+use kernel::types::NotThreadSafe;
+
+/// A socket, found by its descriptor.
+///
+/// # Invariants
+///
+/// The pointer is valid, and this value owns one reference to the socket's file.
+pub(crate) struct Socket(NonNull<bindings::socket>);
+
+impl Socket {
+    /// EBADF for what is not open, ENOTSOCK for what is not a socket.
+    pub(crate) fn from_fd(fd: i32) -> Result<Self> {
+        let mut err = 0;
+        // SAFETY: `err` is valid for writing.
+        let sock = unsafe { shim::zcio_socket_get(fd, &mut err) };
+        match NonNull::new(from_err_ptr(sock)?) {
+            // INVARIANT: A reference to the file came with the pointer.
+            Some(sock) => Ok(Self(sock)),
+            None => Err(to_result(err).err().unwrap_or(EBADF)),
+        }
+    }
+
+    /// The socket as plain TCP, over IPv4 or IPv6; EOPNOTSUPP for every other kind.
+    pub(crate) fn tcp(&self) -> Result<Tcp<'_>> {
+        // SAFETY: Valid by the type invariant.
+        if unsafe { shim::zcio_socket_is_tcp(self.0.as_ptr()) } {
+            Ok(Tcp(self))
+        } else {
+            Err(EOPNOTSUPP)
+        }
+    }
+
+    /// Whether the descriptor has O_NONBLOCK.
+    pub(crate) fn nonblocking(&self) -> bool {
+        // SAFETY: Valid by the type invariant.
+        unsafe { shim::zcio_socket_nonblock(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant we own a reference, and give it back once.
+        unsafe { shim::zcio_socket_put(self.0.as_ptr()) }
+    }
+}
+
+/// A socket that is plain TCP.
+#[derive(Clone, Copy)]
+pub(crate) struct Tcp<'a>(&'a Socket);
+
+impl<'a> Tcp<'a> {
+    fn as_ptr(&self) -> *mut bindings::socket {
+        self.0 .0.as_ptr()
+    }
+
+    /// ENOTCONN for a socket that listens or never was connected.
+    pub(crate) fn check_connected(&self) -> Result {
+        // SAFETY: A valid TCP socket.
+        if unsafe { shim::zcio_tcp_connected(self.as_ptr()) } {
+            Ok(())
+        } else {
+            Err(ENOTCONN)
+        }
+    }
+
+    /// What `recvmsg()` would object to: security modules, a pending socket error.
+    pub(crate) fn check_receive(&self) -> Result {
+        // SAFETY: A valid socket, not locked by us.
+        to_result(unsafe { shim::zcio_socket_may_receive(self.as_ptr()) })
+    }
+
+    /// What `sendmsg()` would object to, with the SIGPIPE it would raise.
+    pub(crate) fn check_send(&self, nosignal: bool) -> Result {
+        // SAFETY: A valid socket, not locked by us.
+        to_result(unsafe { shim::zcio_socket_may_send(self.as_ptr(), nosignal) })
+    }
+
+    /// Takes the socket lock.
+    pub(crate) fn lock(self) -> Locked<'a> {
+        // SAFETY: A valid socket; may sleep.
+        unsafe { shim::zcio_lock_sock(self.as_ptr()) };
+        // INVARIANT: The lock was just taken.
+        Locked {
+            tcp: self,
+            _not_send: NotThreadSafe,
+        }
+    }
+}
+
+/// A TCP socket whose lock is held.
+///
+/// # Invariants
+///
+/// The current task holds the socket lock, and releases it when this value is dropped.
+pub(crate) struct Locked<'a> {
+    tcp: Tcp<'a>,
+    _not_send: NotThreadSafe,
+}
+
+impl Locked<'_> {
+    /// Waits for data as `recvmsg()` does (O_NONBLOCK, SO_RCVTIMEO, SO_RCVLOWAT, signals).
+    /// Returns how many bytes there are, 0 at the end of the stream. The lock is
+    /// released while waiting.
+    pub(crate) fn wait_data(&mut self, capacity: usize, nonblock: bool) -> Result<usize> {
+        let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
+        // SAFETY: The lock is held.
+        let n = unsafe { shim::zcio_tcp_wait_data(self.tcp.as_ptr(), capacity, nonblock) };
+        if n < 0 {
+            return Err(Error::from_errno(n as i32));
+        }
+        Ok(n as usize)
+    }
+
+    /// Looks at what is queued, consuming nothing.
+    pub(crate) fn queue(&self) -> Queue<'_> {
+        let mut cursor = shim::zcio_cursor::default();
+        // SAFETY: The lock is held.
+        unsafe { shim::zcio_tcp_start(self.tcp.as_ptr(), &mut cursor, u32::MAX) };
+        Queue {
+            sock: self,
+            cursor,
+            buffer: [shim::zcio_seg::default(); SEGMENTS],
+            filled: 0,
+            next: 0,
+        }
+    }
+
+    /// Takes `len` bytes off the queue. Everything borrowed from it is gone by then.
+    pub(crate) fn consume(&mut self, len: usize) {
+        // SAFETY: The lock is held.
+        unsafe { shim::zcio_tcp_consume(self.tcp.as_ptr(), len as u32) }
+    }
+
+    /// Waits until the send buffer takes something, or an error is due that sending
+    /// will report.
+    pub(crate) fn wait_space(&mut self, nonblock: bool) -> Result {
+        // SAFETY: The lock is held.
+        to_result(unsafe { shim::zcio_tcp_wait_space(self.tcp.as_ptr(), nonblock) })
+    }
+
+    /// Whether pages can reach the device without the stack copying them.
+    pub(crate) fn gathers(&self) -> bool {
+        // SAFETY: The lock is held.
+        unsafe { shim::zcio_tcp_gathers(self.tcp.as_ptr()) }
+    }
+
+    /// Sends the pieces, in order, by reference: the stack takes references to the pages
+    /// of its own. Returns how many bytes were taken. The lock is released while
+    /// waiting for room, unless `nonblock`.
+    pub(crate) fn send(&mut self, pieces: &mut PageVec<'_>, how: SendFlags) -> Result<usize> {
+        // SAFETY: The lock is held; the vector describes `len` bytes in pages that stay
+        // alive during the call, and the callee takes what references it needs.
+        let n = unsafe {
+            shim::zcio_tcp_send_pages(
+                self.tcp.as_ptr(),
+                pieces.vecs.as_mut_ptr(),
+                pieces.vecs.len() as u32,
+                pieces.bytes,
+                how.nonblock,
+                how.more,
+                how.nosignal,
+            )
+        };
+        if n < 0 {
+            return Err(Error::from_errno(n as i32));
+        }
+        Ok(n as usize)
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the lock is held.
+        unsafe { shim::zcio_release_sock(self.tcp.as_ptr()) }
+    }
+}
+
+/// How to send: `MSG_DONTWAIT`, `MSG_MORE`, `MSG_NOSIGNAL`.
+#[derive(Clone, Copy)]
+pub(crate) struct SendFlags {
+    /// Do not wait for room.
+    pub(crate) nonblock: bool,
+    /// More will follow at once.
+    pub(crate) more: bool,
+    /// No SIGPIPE.
+    pub(crate) nosignal: bool,
+}
+
+/// Pieces of pages, to be sent in order.
+pub(crate) struct PageVec<'a> {
+    vecs: KVVec<bindings::bio_vec>,
+    bytes: usize,
+    _pages: PhantomData<PageRef<'a>>,
+}
+
+impl<'a> PageVec<'a> {
+    /// Room for `n` pieces.
+    pub(crate) fn with_capacity(n: usize) -> Result<Self> {
+        Ok(Self {
+            vecs: KVVec::with_capacity(n, GFP_KERNEL)?,
+            bytes: 0,
+            _pages: PhantomData,
+        })
+    }
+
+    /// Adds `len` bytes at `offset` of `page`; EINVAL if they are not inside it.
+    pub(crate) fn push(&mut self, page: PageRef<'a>, offset: usize, len: usize) -> Result {
+        if offset > PAGE_SIZE || len > PAGE_SIZE - offset {
+            return Err(EINVAL);
+        }
+        self.vecs.push(
+            bindings::bio_vec {
+                bv_page: page.as_ptr(),
+                bv_len: len as u32,
+                bv_offset: offset as u32,
+            },
+            GFP_KERNEL,
+        )?;
+        self.bytes += len;
+        Ok(())
+    }
+}
+
+/// How many segments are fetched at once.
+const SEGMENTS: usize = 18;
+
+/// The data queued on a locked socket, segment by segment.
+pub(crate) struct Queue<'a> {
+    sock: &'a Locked<'a>,
+    cursor: shim::zcio_cursor,
+    buffer: [shim::zcio_seg; SEGMENTS],
+    filled: usize,
+    next: usize,
+}
+
+impl<'a> Iterator for Queue<'a> {
+    type Item = Segment<'a>;
+
+    fn next(&mut self) -> Option<Segment<'a>> {
+        if self.next == self.filled {
+            // SAFETY: The lock is held for `'a`; the buffer has SEGMENTS elements.
+            let n = unsafe {
+                shim::zcio_tcp_segments(
+                    self.sock.tcp.as_ptr(),
+                    &mut self.cursor,
+                    self.buffer.as_mut_ptr(),
+                    SEGMENTS as u32,
+                )
+            };
+            self.filled = (n as usize).min(SEGMENTS);
+            self.next = 0;
+        }
+        let seg = *self.buffer.get(self.next..self.filled)?.first()?;
+        self.next += 1;
+        Some(Segment {
+            seg,
+            _queue: PhantomData,
+        })
+    }
+}
+
+/// A run of received bytes in one frag (or in the linear part) of a queued skb.
+///
+/// # Invariants
+///
+/// The skb is on the queue, and the frag holds its pages, for `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct Segment<'a> {
+    seg: shim::zcio_seg,
+    _queue: PhantomData<&'a ()>,
+}
+
+impl<'a> Segment<'a> {
+    /// Bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.seg.len as usize
+    }
+
+    /// Where they begin in their first page.
+    pub(crate) fn offset(&self) -> usize {
+        self.seg.offset as usize
+    }
+
+    /// What is known of the page.
+    pub(crate) fn facts(&self) -> Facts {
+        Facts {
+            bits: self.seg.facts,
+            refs: self.seg.refs,
+        }
+    }
+
+    /// The page that holds the byte `at` of this segment; `None` for linear data.
+    pub(crate) fn page(&self, at: usize) -> Option<PageRef<'a>> {
+        if self.seg.facts & fact::LINEAR != 0 || at >= self.len() {
+            return None;
+        }
+        // SAFETY: By the type invariant the frag keeps its pages for `'a`.
+        let first = unsafe { PageRef::from_raw(NonNull::new(self.seg.page)?) };
+        // SAFETY: The byte lies inside the frag, so its page is one of the folio's.
+        Some(unsafe { first.nth((self.offset() + at) / PAGE_SIZE) })
+    }
+
+    /// Copies `len` bytes from byte `at` on to `offset` of `to`.
+    pub(crate) fn copy(&self, at: usize, to: PageRef<'_>, offset: usize, len: usize) -> Result {
+        if at + len > self.len() || offset + len > PAGE_SIZE {
+            return Err(EINVAL);
+        }
+        // SAFETY: The skb is on the queue by the type invariant and holds these bytes; the
+        // range lies inside the page.
+        to_result(unsafe {
+            shim::zcio_skb_copy(
+                self.seg.skb,
+                self.seg.skb_offset + at as u32,
+                to.as_ptr(),
+                offset as u32,
+                len as u32,
+            )
+        })
+    }
+}

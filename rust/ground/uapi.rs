@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The structures of `uapi/zcio.h`, and how they cross the user boundary.
+
+pub(crate) use super::shim::{
+    zcio_counters as Counters, zcio_info as Info, zcio_payload as Payload, zcio_readv as Readv,
+    zcio_tune as Tune, zcio_writev as Writev, ZCIO_ABI_VERSION as ABI_VERSION,
+    ZCIO_DONTWAIT as DONTWAIT, ZCIO_IOC_MAGIC as MAGIC, ZCIO_MAX_ELEMENTS as MAX_ELEMENTS,
+    ZCIO_MORE as MORE, ZCIO_NOSIGNAL as NOSIGNAL,
+};
+use crate::plan::ownership::{fact, Why, WHYS};
+use crate::plan::span::Span;
+use kernel::prelude::*;
+use kernel::transmute::{AsBytes, FromBytes};
+use kernel::uaccess::{UserPtr, UserSlice};
+
+// Bytes, as mmap() offsets. bindgen does not translate `ULL` constants to `usize`.
+/// Where the offsets of windows begin.
+pub(crate) const MMAP_WINDOW: usize = super::shim::ZCIO_MMAP_WINDOW as usize;
+/// Where the offsets of pools begin.
+pub(crate) const MMAP_POOL: usize = super::shim::ZCIO_MMAP_POOL as usize;
+
+/// `struct iovec` of a 64-bit process.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct IoVec {
+    /// Address.
+    pub(crate) base: usize,
+    /// Bytes.
+    pub(crate) len: usize,
+}
+
+impl From<IoVec> for Span {
+    fn from(v: IoVec) -> Self {
+        Span {
+            base: v.base,
+            len: v.len,
+        }
+    }
+}
+
+// The header's numbers and the planning part's are the same.
+const _: () = {
+    use super::shim as c;
+    assert!(Why::Small as u32 == c::ZCIO_WHY_SMALL.trailing_zeros());
+    assert!(Why::Linear as u32 == c::ZCIO_WHY_LINEAR.trailing_zeros());
+    assert!(Why::Shared as u32 == c::ZCIO_WHY_SHARED.trailing_zeros());
+    assert!(Why::Cloned as u32 == c::ZCIO_WHY_CLONED.trailing_zeros());
+    assert!(Why::Writable as u32 == c::ZCIO_WHY_WRITABLE.trailing_zeros());
+    assert!(Why::File as u32 == c::ZCIO_WHY_FILE.trailing_zeros());
+    assert!(Why::Kernel as u32 == c::ZCIO_WHY_KERNEL.trailing_zeros());
+    assert!(Why::Pinned as u32 == c::ZCIO_WHY_PINNED.trailing_zeros());
+    assert!(Why::Device as u32 == c::ZCIO_WHY_DEVICE.trailing_zeros());
+    assert!(WHYS as u32 == c::ZCIO_WHY_BITS);
+    assert!(fact::LINEAR == c::ZCIO_FACT_LINEAR);
+    assert!(fact::CLONED == c::ZCIO_FACT_CLONED);
+    assert!(fact::SHARED_FRAG == c::ZCIO_FACT_SHARED_FRAG);
+    assert!(fact::ZEROCOPY == c::ZCIO_FACT_ZEROCOPY);
+    assert!(fact::COMPOUND == c::ZCIO_FACT_COMPOUND);
+    assert!(fact::ANON == c::ZCIO_FACT_ANON);
+    assert!(fact::FILE == c::ZCIO_FACT_FILE);
+    assert!(fact::TYPED == c::ZCIO_FACT_TYPED);
+    assert!(fact::MAPPED == c::ZCIO_FACT_MAPPED);
+    assert!(fact::PAGE_POOL == c::ZCIO_FACT_PAGE_POOL);
+    assert!(fact::CUT == c::ZCIO_FACT_CUT);
+};
+
+// SAFETY: All of these are integers only, laid out without padding: any bytes are a
+// value, and every byte of a value is initialised.
+unsafe impl FromBytes for IoVec {}
+// SAFETY: As above.
+unsafe impl AsBytes for IoVec {}
+// SAFETY: As above.
+unsafe impl FromBytes for Readv {}
+// SAFETY: As above.
+unsafe impl AsBytes for Readv {}
+// SAFETY: As above.
+unsafe impl FromBytes for Writev {}
+// SAFETY: As above.
+unsafe impl AsBytes for Writev {}
+// SAFETY: As above.
+unsafe impl FromBytes for Info {}
+// SAFETY: As above.
+unsafe impl AsBytes for Info {}
+// SAFETY: As above.
+unsafe impl FromBytes for Tune {}
+// SAFETY: As above.
+unsafe impl AsBytes for Payload {}
+
+/// Reads a structure from user memory.
+pub(crate) fn read<T: FromBytes>(addr: usize) -> Result<T> {
+    UserSlice::new(UserPtr::from_addr(addr), size_of::<T>())
+        .reader()
+        .read()
+}
+
+/// Writes a structure to user memory.
+pub(crate) fn write<T: AsBytes>(addr: usize, value: &T) -> Result {
+    UserSlice::new(UserPtr::from_addr(addr), size_of::<T>())
+        .writer()
+        .write(value)
+}
+
+/// Reads `n` elements from user memory.
+pub(crate) fn read_array<T: FromBytes>(addr: usize, n: usize) -> Result<KVVec<T>> {
+    let bytes = n.checked_mul(size_of::<T>()).ok_or(EFAULT)?;
+    let mut reader = UserSlice::new(UserPtr::from_addr(addr), bytes).reader();
+    let mut out = KVVec::with_capacity(n, GFP_KERNEL)?;
+    for _ in 0..n {
+        out.push(reader.read()?, GFP_KERNEL)?;
+    }
+    Ok(out)
+}
+
+/// Writes elements to user memory, from the first on.
+pub(crate) fn write_array<'a, T: AsBytes + 'a>(
+    addr: usize,
+    values: impl ExactSizeIterator<Item = T> + 'a,
+) -> Result {
+    let bytes = values.len().checked_mul(size_of::<T>()).ok_or(EFAULT)?;
+    let mut writer = UserSlice::new(UserPtr::from_addr(addr), bytes).writer();
+    for value in values {
+        writer.write(&value)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mappings of `/dev/zcio`: VMAs whose pages this module puts in and takes out.
+//!
+//! A mapping is made by `mmap()`, stays at its address (it can be cut by `munmap()` and
+//! split by `mprotect()`, but not moved, grown or inherited), and is found again by any
+//! address in it. Its object lives as long as any VMA of it does.
+
+use super::page::PageRef;
+use super::shim;
+use crate::plan::PAGE_SIZE;
+use core::marker::PhantomData;
+use core::ops::Range;
+use kernel::bindings;
+use kernel::error::to_result;
+use kernel::ffi::{c_int, c_ulong};
+use kernel::mm::virt::{VmaNew, VmaRef};
+use kernel::mm::MmapReadGuard;
+use kernel::prelude::*;
+use kernel::sync::{Arc, ArcBorrow};
+use kernel::types::ForeignOwnable;
+
+/// What a mapping's object answers.
+pub(crate) trait Mapping: Send + Sync + Sized + 'static {
+    /// Somebody touched page `index`, which has no page table entry: put a page there.
+    /// EBUSY from `insert` means that somebody else did, and counts as success.
+    fn fault(&self, at: &Found<'_, Self>, index: usize) -> Result;
+
+    /// These pages were unmapped for good.
+    fn unmapped(&self, pages: Range<usize>);
+}
+
+/// A mapping's object, with the address that it was mapped at.
+struct Node<T> {
+    home: usize,
+    first_pgoff: usize,
+    object: T,
+}
+
+/// Turns a VMA that is being made into a mapping of `object`.
+///
+/// Always `MAP_SHARED`, never executable, not inherited by `fork()`, not to be grown.
+/// A mapping made read-only stays read-only.
+pub(crate) fn install<T: Mapping>(vma: &VmaNew, object: T) -> Result {
+    if vma.flags() & kernel::mm::virt::flags::SHARED == 0 || vma.executable() {
+        return Err(EINVAL);
+    }
+    vma.try_clear_mayexec()?;
+    if !vma.writable() {
+        vma.try_clear_maywrite()?;
+    }
+    vma.set_dontexpand();
+    vma.set_dontcopy();
+    vma.set_mixedmap();
+    let node = Arc::new(
+        Node {
+            home: vma.start(),
+            // SAFETY: The VMA is valid while it is being made.
+            first_pgoff: unsafe { shim::zcio_vma_pgoff(vma.as_ptr()) } as usize,
+            object,
+        },
+        GFP_KERNEL,
+    )?;
+    // SAFETY: The VMA is being made, nobody else sees it yet. From here on it owns one
+    // reference to the node, which `close` gives back.
+    unsafe {
+        shim::zcio_vma_install(vma.as_ptr(), Ops::<T>::table(), node.into_foreign().cast());
+    }
+    Ok(())
+}
+
+/// Finds the mapping of `T` that holds `addr`.
+pub(crate) fn find<'g, T: Mapping>(mm: &'g MmapReadGuard<'_>, addr: usize) -> Option<Found<'g, T>> {
+    let vma = mm.vma_lookup(addr)?;
+    // SAFETY: The mmap lock is held, so the VMA is valid; it stays so for `'g`.
+    unsafe { Found::from_vma(vma) }
+}
+
+/// A part of a mapping (one VMA of it), found under the mmap or VMA lock.
+///
+/// # Invariants
+///
+/// The VMA has the operations of `T`, so that its private data is a `Node<T>`; it stays
+/// valid and at its place for `'g`. `VM_MIXEDMAP` is set.
+pub(crate) struct Found<'g, T: Mapping> {
+    vma: &'g VmaRef,
+    node: ArcBorrow<'g, Node<T>>,
+}
+
+impl<'g, T: Mapping> Found<'g, T> {
+    /// # Safety
+    ///
+    /// The VMA must be valid and locked (mmap or VMA lock) for `'g`.
+    unsafe fn from_vma(vma: &'g VmaRef) -> Option<Self> {
+        // SAFETY: The VMA is valid.
+        if !unsafe { shim::zcio_vma_is(vma.as_ptr(), Ops::<T>::table()) } {
+            return None;
+        }
+        // SAFETY: With these operations, `install` has put a node there, and the VMA owns a
+        // reference to it for as long as it lives.
+        let node = unsafe { Arc::<Node<T>>::borrow(shim::zcio_vma_private(vma.as_ptr()).cast()) };
+        // INVARIANT: The operations were compared; `install` sets VM_MIXEDMAP.
+        Some(Self { vma, node })
+    }
+
+    /// The object behind the mapping.
+    pub(crate) fn object(&self) -> &T {
+        &self.node.object
+    }
+
+    /// The object, to be kept when the lock is gone.
+    pub(crate) fn keep(&self) -> Kept<T> {
+        Kept(self.node.into())
+    }
+
+    /// Whether this is (still) the mapping that was kept.
+    pub(crate) fn is(&self, kept: &Kept<T>) -> bool {
+        core::ptr::eq::<Node<T>>(&*self.node, &*kept.0)
+    }
+
+    /// The page of the mapping at `addr`.
+    pub(crate) fn index(&self, addr: usize) -> usize {
+        addr.saturating_sub(self.node.home) / PAGE_SIZE
+    }
+
+    /// The address of page `index`.
+    pub(crate) fn address(&self, index: usize) -> usize {
+        self.node.home + index * PAGE_SIZE
+    }
+
+    /// Whether `len` bytes at `addr` lie in this VMA.
+    pub(crate) fn contains(&self, addr: usize, len: usize) -> bool {
+        addr >= self.vma.start() && addr <= self.vma.end() && len <= self.vma.end() - addr
+    }
+
+    /// Whether user space may write here now.
+    pub(crate) fn writable(&self) -> bool {
+        self.vma.flags() & kernel::mm::virt::flags::WRITE != 0
+    }
+
+    /// Whether user space may write here, or could make it so with `mprotect()`.
+    pub(crate) fn may_be_written(&self) -> bool {
+        self.vma.flags() & kernel::mm::virt::flags::MAYWRITE != 0
+    }
+
+    /// Removes the pages `pages` from the page tables, and flushes.
+    pub(crate) fn zap(&self, pages: Range<usize>) {
+        let (addr, size) = (self.address(pages.start), pages.len() * PAGE_SIZE);
+        if size > 0 && self.contains(addr, size) {
+            // SAFETY: The VMA is valid and locked, and holds the range.
+            unsafe { shim::zcio_zap(self.vma.as_ptr(), addr, size) };
+        }
+    }
+
+    /// Puts pages into consecutive places from `index` on; each mapping takes a reference
+    /// of its own. EBUSY if something is there already. On an error some may be in.
+    pub(crate) fn insert(&self, index: usize, pages: &[PageRef<'_>]) -> Result {
+        if !self.contains(self.address(index), pages.len() * PAGE_SIZE) {
+            return Err(EFAULT);
+        }
+        let mut left = pages.len() as c_ulong;
+        // SAFETY: The VMA is valid, locked, has VM_MIXEDMAP and holds the range. `PageRef` is
+        // a transparent pointer to a valid page, and the callee does not write the array.
+        to_result(unsafe {
+            bindings::vm_insert_pages(
+                self.vma.as_ptr(),
+                self.address(index),
+                pages.as_ptr().cast_mut().cast(),
+                &mut left,
+            )
+        })
+    }
+}
+
+/// A mapping's object that outlives the mapping.
+pub(crate) struct Kept<T>(Arc<Node<T>>);
+
+impl<T> core::ops::Deref for Kept<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0.object
+    }
+}
+
+/// The VMA operations of a mapping of `T`.
+struct Ops<T>(PhantomData<T>);
+
+impl<T: Mapping> Ops<T> {
+    const TABLE: bindings::vm_operations_struct = bindings::vm_operations_struct {
+        open: Some(Self::open),
+        close: Some(Self::close),
+        mremap: Some(Self::mremap),
+        fault: Some(Self::fault),
+        // SAFETY: All fields are optional function pointers: zero is `None`.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    // Never inlined, so that there is one address to compare with.
+    #[inline(never)]
+    fn table() -> *const bindings::vm_operations_struct {
+        &Self::TABLE
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel for a VMA of ours that was split off another.
+    unsafe extern "C" fn open(vma: *mut bindings::vm_area_struct) {
+        // SAFETY: The VMA is valid and its private data a copy of the other one's.
+        let node = unsafe { Arc::<Node<T>>::borrow(shim::zcio_vma_private(vma).cast()) };
+        // The new VMA owns a reference of its own.
+        let _ = Arc::from(node).into_foreign();
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel for a VMA of ours that goes away, its pages unmapped.
+    unsafe extern "C" fn close(vma: *mut bindings::vm_area_struct) {
+        // SAFETY: The VMA is valid and owns a reference, which it gives up here.
+        let node = unsafe { Arc::<Node<T>>::from_foreign(shim::zcio_vma_private(vma).cast()) };
+        // SAFETY: The VMA is valid, and locked for writing.
+        let (vma_ref, pgoff) = unsafe { (VmaRef::from_raw(vma), shim::zcio_vma_pgoff(vma)) };
+        let first = (pgoff as usize).saturating_sub(node.first_pgoff);
+        // A refused move makes a second VMA for a moment: what it leaves is not unmapped.
+        if node.home + first * PAGE_SIZE == vma_ref.start() {
+            let pages = (vma_ref.end() - vma_ref.start()) / PAGE_SIZE;
+            node.object.unmapped(first..first + pages);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel.
+    unsafe extern "C" fn mremap(_vma: *mut bindings::vm_area_struct) -> c_int {
+        EINVAL.to_errno()
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel for a fault in a VMA of ours, under the mmap or VMA lock.
+    unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: The kernel passes a valid fault, whose VMA is locked.
+        let (vma, addr) = unsafe {
+            (
+                VmaRef::from_raw(shim::zcio_fault_vma(vmf)),
+                shim::zcio_fault_address(vmf) as usize,
+            )
+        };
+        // SAFETY: The VMA is valid and locked for the duration of this function.
+        let Some(found) = (unsafe { Found::<T>::from_vma(vma) }) else {
+            return bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+        };
+        match found.object().fault(&found, found.index(addr)) {
+            Ok(()) => bindings::vm_fault_reason_VM_FAULT_NOPAGE,
+            Err(e) if e == EBUSY => bindings::vm_fault_reason_VM_FAULT_NOPAGE,
+            Err(e) if e == ENOMEM => bindings::vm_fault_reason_VM_FAULT_OOM,
+            Err(_) => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
+        }
+    }
+}

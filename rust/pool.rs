@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pools: pages to send from, and the pages that stand in for those that were sent.
+//!
+//! A pool owns one reference to each page of its mapping, to each page that is on its
+//! way to a peer, and to a few spare ones. Once a page's count is back to one, the stack,
+//! the device and a peer on this machine are done with it, and it can be used again: no
+//! completion has to be waited for.
+//!
+//! Lock order: the pool's mutex comes after the mmap lock, in the calls and in the fault
+//! handler alike.
+
+use crate::charge::Holder;
+use crate::context::Context;
+use crate::ground::page::{OwnedPage, PageRef};
+use crate::ground::vma::{Found, Mapping};
+use core::ops::Range;
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::sync::{Arc, Mutex};
+
+/// Most pages in one pool: 1 GiB.
+pub(crate) const MAX_PAGES: usize = 1 << 18;
+
+/// Sent pages that a small pool may keep waiting for, to use them again.
+const LEAVING_MIN: usize = 2048;
+
+/// How many sent pages that are still busy are looked at before giving up.
+const LOOKS: usize = 64;
+
+/// The object behind one pool mapping.
+pub(crate) struct Pool {
+    /// The context that it was mapped from.
+    pub(crate) context: Arc<Context>,
+    state: Pin<KBox<Mutex<State>>>,
+}
+
+struct State {
+    /// The pages of the mapping; `None` where it was unmapped.
+    slots: KVVec<Option<OwnedPage>>,
+    /// Sent, and perhaps still read by somebody: oldest first.
+    leaving: Fifo,
+    /// Ours alone, content unknown.
+    spare: KVVec<OwnedPage>,
+}
+
+/// A queue of pages: two stacks, the one to take from in reverse.
+struct Fifo {
+    incoming: KVVec<OwnedPage>,
+    outgoing: KVVec<OwnedPage>,
+}
+
+impl Fifo {
+    fn len(&self) -> usize {
+        self.incoming.len() + self.outgoing.len()
+    }
+
+    /// Makes room for `n` more, so that `push` cannot fail.
+    fn reserve(&mut self, n: usize) -> Result {
+        let all = self.len();
+        self.incoming
+            .reserve(all + n - self.incoming.len(), GFP_KERNEL)?;
+        let missing = (all + n).saturating_sub(self.outgoing.len());
+        Ok(self.outgoing.reserve(missing, GFP_KERNEL)?)
+    }
+
+    /// Adds a page; gives it back where `reserve` had not made room.
+    fn push(&mut self, page: OwnedPage) -> Option<OwnedPage> {
+        self.incoming.push_within_capacity(page).err().map(|e| e.0)
+    }
+
+    fn pop(&mut self) -> Option<OwnedPage> {
+        if self.outgoing.is_empty() {
+            while let Some(page) = self.incoming.pop() {
+                // Without room the page is dropped, which is safe: it is only not used again.
+                let _ = self.outgoing.push_within_capacity(page);
+            }
+        }
+        self.outgoing.pop()
+    }
+}
+
+impl Pool {
+    /// A pool of `pages` pages of zeros, charged.
+    pub(crate) fn new(context: Arc<Context>, pages: usize) -> Result<Self> {
+        let mut slots = KVVec::with_capacity(pages, GFP_KERNEL_ACCOUNT)?;
+        context.account.charge(Holder::Pool, pages)?;
+        for _ in 0..pages {
+            let page = OwnedPage::zeroed().and_then(|page| Ok(slots.push(Some(page), GFP_KERNEL)?));
+            if let Err(e) = page {
+                context.account.uncharge(Holder::Pool, pages);
+                return Err(e);
+            }
+        }
+        let state = State {
+            slots,
+            leaving: Fifo {
+                incoming: KVVec::new(),
+                outgoing: KVVec::new(),
+            },
+            spare: KVVec::new(),
+        };
+        Ok(Self {
+            context,
+            state: KBox::pin_init(new_mutex!(state, "zcio_pool"), GFP_KERNEL)?,
+        })
+    }
+
+    /// `n` pages of zeros to stand in for pages that will be sent, recycled where possible.
+    /// Also makes room to take back as many, so that nothing after this can fail.
+    pub(crate) fn reserve(&self, n: usize) -> Result<KVVec<OwnedPage>> {
+        let mut pages = KVVec::with_capacity(n, GFP_KERNEL)?;
+        {
+            let mut state = self.state.lock();
+            state.leaving.reserve(n)?;
+            state.spare.reserve(n, GFP_KERNEL)?;
+            let mut looks = LOOKS;
+            while pages.len() < n && looks > 0 {
+                let Some(page) = state.spare.pop().or_else(|| state.leaving.pop()) else {
+                    break;
+                };
+                if page.refs() == 1 {
+                    pages.push(page, GFP_KERNEL)?;
+                } else {
+                    looks -= 1;
+                    self.retire(&mut state, page);
+                }
+            }
+        }
+        for page in &pages {
+            page.clear();
+        }
+        while pages.len() < n {
+            let page = self.context.account.charge(Holder::Pool, 1).and_then(|()| {
+                OwnedPage::zeroed().inspect_err(|_| self.context.account.uncharge(Holder::Pool, 1))
+            });
+            match page {
+                Ok(page) => pages.push(page, GFP_KERNEL)?,
+                Err(e) => {
+                    self.give_back(pages);
+                    return Err(e);
+                }
+            }
+        }
+        Ok(pages)
+    }
+
+    /// Takes back pages that were reserved, or that stood in and are not needed.
+    pub(crate) fn give_back(&self, pages: KVVec<OwnedPage>) {
+        let mut state = self.state.lock();
+        for page in pages {
+            self.keep(&mut state, page);
+        }
+    }
+
+    /// Keeps a page for later, as long as that is not more than the mapping has.
+    fn keep(&self, state: &mut State, page: OwnedPage) {
+        let room = state.spare.len() < state.slots.len().max(LEAVING_MIN);
+        if !room || state.spare.push_within_capacity(page).is_err() {
+            self.context.account.uncharge(Holder::Pool, 1);
+        }
+    }
+
+    /// Puts a page in line to be used again. Where the line is too long (a peer on this
+    /// machine keeps what it got), the oldest is let go: whoever holds it pays for it.
+    fn retire(&self, state: &mut State, page: OwnedPage) {
+        if state.leaving.len() >= state.slots.len().max(LEAVING_MIN)
+            && state.leaving.pop().is_some()
+        {
+            self.context.account.uncharge(Holder::Pool, 1);
+        }
+        if state.leaving.push(page).is_some() {
+            self.context.account.uncharge(Holder::Pool, 1);
+        }
+    }
+
+    /// Takes the pages `wanted` (indices of the mapping, rising) out of the stretch that they
+    /// lie in, and lets `stand_ins` take their places, with one zap and one insert. What
+    /// could be written through the mapping before can't be after this returns.
+    ///
+    /// EFAULT, with nothing changed, if one of them has been unmapped.
+    pub(crate) fn swap(
+        &self,
+        at: &Found<'_, Self>,
+        wanted: impl Iterator<Item = usize> + Clone,
+        stand_ins: &mut KVVec<OwnedPage>,
+        taken: &mut KVVec<OwnedPage>,
+    ) -> Result {
+        let mut state = self.state.lock();
+        let (mut first, mut last, mut count) = (usize::MAX, 0, 0);
+        for index in wanted.clone() {
+            if !matches!(state.slots.get(index), Some(Some(_))) {
+                return Err(EFAULT);
+            }
+            first = first.min(index);
+            last = last.max(index);
+            count += 1;
+        }
+        if count == 0 || stand_ins.len() < count {
+            return Err(EINVAL);
+        }
+        taken.reserve(count, GFP_KERNEL)?;
+        let mut refs = KVVec::with_capacity(last - first + 1, GFP_KERNEL)?;
+
+        for index in wanted {
+            if let (Some(slot), Some(page)) = (state.slots.get_mut(index), stand_ins.pop()) {
+                if let Some(old) = slot.replace(page) {
+                    // Room was made above.
+                    let _ = taken.push_within_capacity(old);
+                }
+            }
+        }
+        at.zap(first..last + 1);
+        map_again(at, &state.slots, first..last + 1, &mut refs);
+        Ok(())
+    }
+
+    /// Puts a page back that was not sent, at `index`; its stand-in becomes spare.
+    /// `at` is the mapping, if it is still there.
+    pub(crate) fn restore(&self, at: Option<&Found<'_, Self>>, index: usize, page: OwnedPage) {
+        let mut state = self.state.lock();
+        let slot = state.slots.get_mut(index).and_then(Option::as_mut);
+        let Some(slot) = slot else {
+            // Unmapped meanwhile, and so is the page that stood in for this one.
+            self.context.account.uncharge(Holder::Pool, 1);
+            return;
+        };
+        let stand_in = core::mem::replace(slot, page);
+        if let Some(at) = at {
+            at.zap(index..index + 1);
+        }
+        self.keep(&mut state, stand_in);
+    }
+
+    /// Leaves a page with the stack; the first `sent` of its `len` payload bytes at `offset`
+    /// went. The others, if any, move to the page that stands in at `index`.
+    pub(crate) fn sent(
+        &self,
+        index: usize,
+        page: OwnedPage,
+        offset: usize,
+        sent: usize,
+        len: usize,
+    ) {
+        let mut state = self.state.lock();
+        if sent < len {
+            if let Some(Some(slot)) = state.slots.get(index) {
+                slot.copy_from(&page, offset + sent, len - sent);
+            }
+        }
+        self.retire(&mut state, page);
+    }
+
+    /// Writes zeros to pages that were not swapped: head and tail room of what was sent.
+    pub(crate) fn clear(&self, pages: Range<usize>) {
+        let state = self.state.lock();
+        for page in state.slots.get(pages).into_iter().flatten().flatten() {
+            page.clear();
+        }
+    }
+}
+
+/// Maps the pages of a stretch again. What fails here, the fault handler does later.
+fn map_again<'p>(
+    at: &Found<'_, Pool>,
+    slots: &'p [Option<OwnedPage>],
+    stretch: Range<usize>,
+    refs: &mut KVVec<PageRef<'p>>,
+) {
+    for page in slots.get(stretch.clone()).into_iter().flatten() {
+        let Some(page) = page else { return };
+        if refs.push_within_capacity(page.borrow()).is_err() {
+            return;
+        }
+    }
+    let _ = at.insert(stretch.start, refs);
+}
+
+impl Mapping for Pool {
+    fn fault(&self, at: &Found<'_, Self>, index: usize) -> Result {
+        let state = self.state.lock();
+        match state.slots.get(index) {
+            Some(Some(page)) => at.insert(index, &[page.borrow()]),
+            _ => Err(EFAULT),
+        }
+    }
+
+    fn unmapped(&self, pages: Range<usize>) {
+        let mut state = self.state.lock();
+        for slot in state.slots.get_mut(pages).into_iter().flatten() {
+            if slot.take().is_some() {
+                self.context.account.uncharge(Holder::Pool, 1);
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let state = self.state.lock();
+        let mapped = state.slots.iter().flatten().count();
+        let held = mapped + state.leaving.len() + state.spare.len();
+        self.context.account.uncharge(Holder::Pool, held);
+    }
+}

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `zc_writev`: from pools to a socket.
+//!
+//! Under the socket lock, batch by batch: swap the payload's pages for pages of zeros
+//! first, so that nobody can write to them any more, then hand them to the stack, and
+//! last give back what it did not take. A page that somebody else still holds (a read in
+//! flight, say) is copied: only then is it certain that nobody changes what is sent.
+
+use crate::context::{Context, Moved};
+use crate::ground::page::OwnedPage;
+use crate::ground::socket::{Locked, PageVec, SendFlags, Socket};
+use crate::ground::uapi::{self, IoVec, Payload, Writev};
+use crate::ground::vma::{self, Kept};
+use crate::plan::area::{self, Area, Rooms};
+use crate::plan::ownership::Why;
+use crate::plan::span::{find_overlap, Span};
+use crate::plan::transmit::{batch, fate, Fate};
+use crate::plan::PAGE_SIZE;
+use crate::pool::Pool;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+/// TCP keeps its headers elsewhere: no room is needed in the area.
+pub(crate) const ROOMS: Rooms = Rooms { head: 0, tail: 0 };
+
+/// Most pages swapped and sent at once (4 MiB), unless one payload alone has more.
+const BATCH_PAGES: usize = 1024;
+
+const FLAGS: u32 = uapi::DONTWAIT | uapi::NOSIGNAL | uapi::MORE;
+
+/// Runs the call. On an error, `args.error_index` says which element it is about.
+pub(crate) fn writev(args: &mut Writev) -> Result<usize> {
+    args.error_index = -1;
+    args.taken = 0;
+    let count = args.iovcnt as usize;
+    if count == 0
+        || args.iovcnt > uapi::MAX_ELEMENTS
+        || args.flags & !FLAGS != 0
+        || args.reserved != [0; 3]
+    {
+        return Err(EINVAL);
+    }
+    let iov = uapi::read_array::<IoVec>(args.iov as usize, 2 * count)?;
+    let areas = check_areas(&iov, &mut args.error_index)?;
+    if args.payloads != 0 {
+        let none = (0..count).map(|_| Payload::default());
+        uapi::write_array(args.payloads as usize, none)?;
+    }
+
+    let socket = Socket::from_fd(args.fd)?;
+    let tcp = socket.tcp()?;
+    tcp.check_connected()?;
+    let context = find_pools(&areas, &mut args.error_index)?;
+    let nosignal = args.flags & uapi::NOSIGNAL != 0;
+    tcp.check_send(nosignal)?;
+
+    let mut locked = tcp.lock();
+    let flags = SendFlags {
+        nonblock: args.flags & uapi::DONTWAIT != 0 || socket.nonblocking(),
+        more: args.flags & uapi::MORE != 0,
+        nosignal,
+    };
+    locked.wait_space(flags.nonblock)?;
+    let mut sender = Sender {
+        gathers: locked.gathers(),
+        locked,
+        flags,
+        moved: KVVec::from_elem(Moved::default(), count, GFP_KERNEL)?,
+        bytes: 0,
+    };
+    let result = sender.send_all(&areas);
+    let Sender {
+        locked,
+        moved,
+        bytes,
+        ..
+    } = sender;
+    drop(locked);
+    if bytes == 0 {
+        result?;
+    }
+
+    let mut total = Moved::default();
+    let whole = areas
+        .iter()
+        .zip(&moved)
+        .filter(|(area, m)| m.mapped + m.copied() == area.len as u64)
+        .count();
+    moved.iter().for_each(|m| total.add(m));
+    context.tx.count(whole, &total);
+    args.taken = bytes as u64;
+    if args.payloads != 0 {
+        // The bytes are gone, so there is no way back; the array was writable before.
+        let _ = uapi::write_array(
+            args.payloads as usize,
+            moved.iter().map(|m| Payload {
+                why: m.why(),
+                mapped: m.mapped,
+                copied: m.copied(),
+                ..Default::default()
+            }),
+        );
+    }
+    Ok(whole)
+}
+
+fn check_areas(iov: &[IoVec], error_index: &mut i32) -> Result<KVVec<Area>> {
+    let mut spans = KVVec::with_capacity(iov.len() / 2, GFP_KERNEL)?;
+    let mut areas = KVVec::with_capacity(iov.len() / 2, GFP_KERNEL)?;
+    for (i, pair) in iov.chunks_exact(2).enumerate() {
+        let (span, payload) = (Span::from(pair[0]), Span::from(pair[1]));
+        let Some(area) = area::check(&span, &payload, ROOMS) else {
+            *error_index = i as i32;
+            return Err(EINVAL);
+        };
+        spans.push(span, GFP_KERNEL)?;
+        areas.push(area, GFP_KERNEL)?;
+    }
+    let mut order = KVVec::from_elem(0u16, spans.len(), GFP_KERNEL)?;
+    if let Some(i) = find_overlap(&spans, &mut order) {
+        *error_index = i as i32;
+        return Err(EINVAL);
+    }
+    Ok(areas)
+}
+
+/// EFAULT for an area outside every pool.
+fn find_pools(areas: &[Area], error_index: &mut i32) -> Result<Arc<Context>> {
+    let task = kernel::current!();
+    let mm = task.mm().ok_or(EFAULT)?.mmap_read_lock();
+    let mut context = None;
+    for (i, area) in areas.iter().enumerate() {
+        let found = vma::find::<Pool>(&mm, area.base)
+            .filter(|f| f.contains(area.base, area.pages * PAGE_SIZE) && f.writable());
+        let Some(found) = found else {
+            *error_index = i as i32;
+            return Err(EFAULT);
+        };
+        context.get_or_insert_with(|| found.object().context.clone());
+    }
+    context.ok_or(EINVAL)
+}
+
+/// A call in progress.
+struct Sender<'a> {
+    locked: Locked<'a>,
+    gathers: bool,
+    flags: SendFlags,
+    /// Per payload, what was taken of it.
+    moved: KVVec<Moved>,
+    /// Taken in all.
+    bytes: usize,
+}
+
+impl Sender<'_> {
+    /// Sends batch after batch until all is taken, or the socket takes no more.
+    fn send_all(&mut self, areas: &[Area]) -> Result {
+        let mut from = 0;
+        while from < areas.len() {
+            let rest = areas.get(from..).ok_or(EINVAL)?;
+            let batch = Batch::swap_out(rest)?;
+            let next = from + batch.areas.len();
+            let flags = SendFlags {
+                more: self.flags.more || next < areas.len(),
+                // SIGPIPE is for a call that could send nothing.
+                nosignal: self.flags.nosignal || self.bytes > 0,
+                ..self.flags
+            };
+            let want = batch.areas.iter().map(|a| a.len).sum::<usize>();
+            let sent = batch.send(&mut self.locked, flags, self.gathers, &mut self.moved, from)?;
+            from = next;
+            self.bytes += sent;
+            if sent < want {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The payload bytes in one page.
+struct Piece {
+    /// Index of the payload in its batch.
+    payload: usize,
+    /// Which of the payload's pages.
+    nth: usize,
+    offset: usize,
+    len: usize,
+}
+
+/// Consecutive areas of one pool, whose payload pages have been swapped out.
+struct Batch<'a> {
+    areas: &'a [Area],
+    pool: Kept<Pool>,
+    /// Index, in the mapping, of the first payload page of each area.
+    first: KVVec<usize>,
+    /// The payload's pages, area by area.
+    pages: KVVec<OwnedPage>,
+}
+
+impl<'a> Batch<'a> {
+    /// Swaps out as many of `areas` as go into one batch. On an error nothing is swapped.
+    fn swap_out(areas: &'a [Area]) -> Result<Self> {
+        let task = kernel::current!();
+        let mm = task.mm().ok_or(EFAULT)?;
+        let base = areas.first().ok_or(EINVAL)?.base;
+        let most = batch(areas.iter().map(|a| a.used), BATCH_PAGES);
+
+        // How many of them are in one pool: all, as a rule.
+        let (pool, areas) = {
+            let lock = mm.mmap_read_lock();
+            let found = vma::find::<Pool>(&lock, base).ok_or(EFAULT)?;
+            let inside = |a: &&Area| found.contains(a.base, a.pages * PAGE_SIZE);
+            let count = areas.iter().take(most).take_while(inside).count();
+            (found.keep(), areas.get(..count).ok_or(EINVAL)?)
+        };
+        let need = areas.iter().map(|a| a.used).sum::<usize>();
+        let mut first = KVVec::with_capacity(areas.len(), GFP_KERNEL)?;
+        let mut pages = KVVec::with_capacity(need, GFP_KERNEL)?;
+        let mut stand_ins = pool.reserve(need)?;
+
+        let result = {
+            let lock = mm.mmap_read_lock();
+            match vma::find::<Pool>(&lock, base).filter(|found| found.is(&pool)) {
+                Some(found) => {
+                    for area in areas {
+                        let index = found.index(area.base) + area.first;
+                        let _ = first.push_within_capacity(index);
+                    }
+                    let wanted = first
+                        .iter()
+                        .zip(areas)
+                        .flat_map(|(&first, area)| first..first + area.used);
+                    pool.swap(&found, wanted, &mut stand_ins, &mut pages)
+                }
+                None => Err(EFAULT),
+            }
+        };
+        pool.give_back(stand_ins);
+        result?;
+        Ok(Self {
+            areas,
+            pool,
+            first,
+            pages,
+        })
+    }
+
+    /// Hands the pages to the stack. Returns the bytes it took; what it did not take is
+    /// back in its area.
+    fn send(
+        self,
+        locked: &mut Locked<'_>,
+        flags: SendFlags,
+        gathers: bool,
+        moved: &mut [Moved],
+        from: usize,
+    ) -> Result<usize> {
+        let copies = self.copy_pinned();
+        let result = match &copies {
+            Ok(copies) => self.hand_over(locked, flags, copies),
+            Err(e) => Err(*e),
+        };
+        let sent = result.unwrap_or(0);
+        let pinned = copies.unwrap_or_default();
+        self.settle(sent, |payload, page, bytes| {
+            let Some(moved) = moved.get_mut(from + payload) else {
+                return;
+            };
+            let why = match pinned.get(page) {
+                Some(Some(_)) => Some(Why::Pinned),
+                _ if !gathers => Some(Why::Device),
+                _ => None,
+            };
+            match why {
+                Some(why) => moved.copied[why as usize] += bytes as u64,
+                None => moved.mapped += bytes as u64,
+            }
+        });
+        result
+    }
+
+    /// The pieces of payload in stream order.
+    fn pieces(areas: &'a [Area]) -> impl Iterator<Item = Piece> + 'a {
+        areas.iter().enumerate().flat_map(|(payload, area)| {
+            (0..area.used).map(move |nth| {
+                let (offset, len) = area.piece(nth);
+                Piece {
+                    payload,
+                    nth,
+                    offset,
+                    len,
+                }
+            })
+        })
+    }
+
+    /// Copies of the pages that somebody else holds; `None` for all others.
+    fn copy_pinned(&self) -> Result<KVVec<Option<OwnedPage>>> {
+        let mut copies = KVVec::with_capacity(self.pages.len(), GFP_KERNEL)?;
+        for page in &self.pages {
+            let copy = if page.refs() == 1 {
+                None
+            } else {
+                let copy = OwnedPage::zeroed()?;
+                copy.copy_from(page, 0, PAGE_SIZE);
+                Some(copy)
+            };
+            copies.push(copy, GFP_KERNEL)?;
+        }
+        Ok(copies)
+    }
+
+    fn hand_over(
+        &self,
+        locked: &mut Locked<'_>,
+        flags: SendFlags,
+        copies: &[Option<OwnedPage>],
+    ) -> Result<usize> {
+        let mut vec = PageVec::with_capacity(self.pages.len())?;
+        for ((piece, own), copy) in Self::pieces(self.areas).zip(&self.pages).zip(copies) {
+            let page = copy.as_ref().unwrap_or(own);
+            vec.push(page.borrow(), piece.offset, piece.len)?;
+        }
+        locked.send(&mut vec, flags)
+    }
+
+    /// Gives every page its due after `sent` bytes were taken, and tells `took` about the
+    /// bytes taken from each (payload, page of the batch, bytes).
+    fn settle(self, sent: usize, mut took: impl FnMut(usize, usize, usize)) {
+        let Self {
+            areas,
+            pool,
+            first,
+            pages,
+        } = self;
+        let mut left = sent;
+        for (page, (piece, own)) in Self::pieces(areas).zip(pages).enumerate() {
+            let index = first.get(piece.payload).copied().unwrap_or(0) + piece.nth;
+            let bytes = match fate(piece.len, left) {
+                Fate::Gone => piece.len,
+                Fate::Split(bytes) => bytes,
+                Fate::Back => {
+                    back_to(&pool, areas, index, own);
+                    continue;
+                }
+            };
+            left -= bytes;
+            took(piece.payload, page, bytes);
+            pool.sent(index, own, piece.offset, bytes, piece.len);
+        }
+        // What was not swapped of an area that is done: head and tail room.
+        let mut sum = 0;
+        for (area, &first) in areas.iter().zip(&first) {
+            sum += area.len;
+            if sum > sent {
+                break;
+            }
+            let start = first - area.first;
+            pool.clear(start..first);
+            pool.clear(first + area.used..start + area.pages);
+        }
+    }
+}
+
+/// Puts a page back that was not sent, whether its mapping is still there or not.
+fn back_to(pool: &Kept<Pool>, areas: &[Area], index: usize, page: OwnedPage) {
+    let task = kernel::current!();
+    let lock = task.mm().map(|mm| mm.mmap_read_lock());
+    let at = lock
+        .as_ref()
+        .zip(areas.first())
+        .and_then(|(lock, area)| vma::find::<Pool>(lock, area.base).filter(|found| found.is(pool)));
+    pool.restore(at.as_ref(), index, page);
+}

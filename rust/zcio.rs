@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! zcio: zero-copy socket and storage I/O.
+//!
+//! Dependencies point one way, from the face inward:
+//!
+//! - `device`: the face. `/dev/zcio`, its calls, its numbers.
+//! - `receive`, `transmit`: the paths, one per call.
+//! - `context`, `window`, `pool`, `charge`: the objects that the paths work on.
+//! - `ground`: thin wrappers over kernel C, the only place with `unsafe`.
+//! - `plan`: decisions that need no kernel; the host's tests compile it too.
+//!
+//! # Lock order
+//!
+//! 1. the socket lock (`ground::socket::Locked`),
+//! 2. the mmap lock (`ground::vma`), also held around every page fault,
+//! 3. the mutex of one window or one pool.
+//!
+//! Never a socket lock inside a fault handler; never two sockets, windows or pools at
+//! once. User memory (iovec arrays) is touched under the first at most.
+
+#![crate_name = "zcio"]
+#![deny(unsafe_code)]
+#![deny(missing_docs)]
+
+mod charge;
+mod context;
+mod device;
+#[allow(unsafe_code)]
+mod ground;
+// The host's tests are another crate, which needs what is `pub` here.
+#[allow(unreachable_pub, dead_code)]
+mod plan;
+mod pool;
+mod receive;
+mod transmit;
+mod window;
+
+// The macro's own code registers the module with the kernel: unsafe, and not ours.
+#[allow(unsafe_code, missing_docs)]
+mod entry {
+    use kernel::prelude::*;
+
+    module! {
+        type: Zcio,
+        name: "zcio",
+        authors: ["the zcio authors"],
+        description: "Zero-copy socket and storage I/O",
+        license: "GPL",
+    }
+
+    struct Zcio {
+        _device: super::ground::chardev::Registration<super::device::Open>,
+    }
+
+    impl kernel::Module for Zcio {
+        fn init(module: &'static ThisModule) -> Result<Self> {
+            Ok(Zcio {
+                _device: super::ground::chardev::Registration::new(module, c"zcio")?,
+            })
+        }
+    }
+}
