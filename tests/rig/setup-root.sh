@@ -16,7 +16,7 @@ root_ready() {
 remove_leftovers() {
 	local dir
 	for dir in "$cache"/root.new.* "$cache"/root.old.*; do
-		[ ! -e "$dir" ] || as_root rm -rf --one-file-system "$dir"
+		[ ! -e "$dir" ] || as_root rm -rf --one-file-system "$dir" || say "zcio: could not remove all of $dir"
 	done
 }
 
@@ -62,8 +62,9 @@ install_mmdebstrap() {
 new_root() {
 	local new=$cache/root.new.$$ conf=$cache/apt-proxy.conf
 	apt_proxy >"$conf"
-	# In a mount namespace of its own: what it mounts is gone even if it is killed.
+	# In namespaces of its own: when this is killed, so is it, and nothing stays mounted.
 	sources "$mirror_uri" | as_root unshare --mount --propagation private \
+		--pid --fork --kill-child --mount-proc \
 		mmdebstrap --mode=root --variant=minbase --skip=cleanup/apt/lists \
 		--aptopt="$conf" --aptopt='APT::Install-Recommends "false"' \
 		--include="$(wanted_packages | paste -sd,)" "$suite" "$new" -
