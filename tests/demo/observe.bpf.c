@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The observer's half in the kernel: at the moment a driver hands a packet to the
+ * network stack, note in which physical pages its payload lies, by its place in the
+ * TCP stream. Knows nothing of zcio.
+ */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_tracing.h>
+#include <bpf/bpf_core_read.h>
+#include "observe.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* The fields that are read; where they lie is taken from the running kernel's BTF. */
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct net_device {
+	__u32 ifindex;
+};
+
+struct sk_buff {
+	struct net_device *dev;
+	unsigned char *head;
+	unsigned char *data;
+	unsigned int end;
+	unsigned int len;
+	unsigned int data_len;
+};
+
+struct skb_frag {
+	unsigned long netmem;
+	unsigned int len;
+	unsigned int offset;
+};
+
+struct skb_shared_info {
+	__u8 nr_frags;
+	struct skb_frag frags[17];
+};
+
+struct page {
+	unsigned long flags;
+};
+#pragma clang attribute pop
+
+extern const void vmemmap_base __ksym;
+
+const volatile struct config config;
+struct state state;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OBSERVE_RECORDS);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct record);
+} records SEC(".maps");
+
+struct ip4 {
+	__u8 version_ihl, tos;
+	__be16 len;
+	__be16 id, fragment;
+	__u8 ttl, protocol;
+	__be16 check;
+	__be32 from, to;
+};
+
+struct tcp {
+	__be16 from, to;
+	__be32 seq, ack;
+	__u8 doff, flags;
+};
+
+#define TCP_SYN	0x02
+
+static void note(__u64 offset, __u64 pfn, __u32 in_page, __u32 len)
+{
+	__u32 index = __sync_fetch_and_add(&state.records, 1);
+	struct record *record = bpf_map_lookup_elem(&records, &index);
+
+	if (!record)
+		return;
+	record->offset = offset;
+	record->pfn = pfn;
+	record->in_page = in_page;
+	record->len = len;
+}
+
+/* The payload's pieces, one for each frag; @offset is where in the stream it begins. */
+static void note_frags(struct sk_buff *skb, __u64 offset, unsigned int left)
+{
+	struct skb_shared_info *shared = (void *)(skb->head + skb->end);
+	unsigned long vmemmap = 0;
+	struct skb_frag frag;
+	__u8 count = 0;
+	int i;
+
+	bpf_probe_read_kernel(&vmemmap, sizeof(vmemmap), &vmemmap_base);
+	bpf_core_read(&count, sizeof(count), &shared->nr_frags);
+	for (i = 0; i < 17 && i < count; i++) {
+		unsigned long netmem = 0;
+		__u64 pfn;
+
+		bpf_core_read(&netmem, sizeof(netmem), &shared->frags[i].netmem);
+		bpf_core_read(&frag.len, sizeof(frag.len), &shared->frags[i].len);
+		bpf_core_read(&frag.offset, sizeof(frag.offset), &shared->frags[i].offset);
+		if (netmem & 1)	/* not a page */
+			return;
+		if (frag.len > left)
+			frag.len = left;
+		pfn = (netmem - vmemmap) / bpf_core_type_size(struct page) + (frag.offset >> 12);
+		if (frag.len)
+			note(offset, pfn, frag.offset & 4095, frag.len);
+		offset += frag.len;
+		left -= frag.len;
+	}
+}
+
+SEC("tp_btf/napi_gro_receive_entry")
+int BPF_PROG(packet, struct sk_buff *skb)
+{
+	unsigned int linear = skb->len - skb->data_len, headers, payload;
+	unsigned char *data = skb->data;
+	__u64 offset;
+	struct ip4 ip;
+	struct tcp tcp;
+
+	if (skb->dev->ifindex != config.ifindex)
+		return 0;
+	if (bpf_probe_read_kernel(&ip, sizeof(ip), data) || ip.version_ihl >> 4 != 4 || ip.protocol != 6)
+		return 0;
+	headers = (ip.version_ihl & 15) * 4;
+	if (bpf_probe_read_kernel(&tcp, sizeof(tcp), data + headers) ||
+	    tcp.to != bpf_htons(config.port))
+		return 0;
+	if (tcp.flags & TCP_SYN) {
+		state.first = bpf_ntohl(tcp.seq) + 1;
+		state.connected = 1;
+		return 0;
+	}
+	headers += (tcp.doff >> 4) * 4;
+	payload = bpf_ntohs(ip.len) - headers;
+	if (!state.connected || bpf_ntohs(ip.len) <= headers || linear < headers)
+		return 0;
+	offset = bpf_ntohl(tcp.seq) - state.first;
+	if (offset >= config.limit)
+		return 0;
+	__sync_fetch_and_add(&state.packets, 1);
+	linear -= headers;
+	if (linear > payload)	/* padding of a short frame */
+		linear = payload;
+	__sync_fetch_and_add(&state.linear, linear);
+	note_frags(skb, offset + linear, payload - linear);
+	return 0;
+}
