@@ -6,6 +6,7 @@
 //! RLIMIT_MEMLOCK (unless no limit binds them), for its context, and for the whole
 //! module. All three come back to zero when the last page is gone, which the tests check.
 
+use crate::ground::errno;
 use crate::ground::user::User;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
@@ -68,7 +69,7 @@ impl Account {
         }
         if let Some(user) = &self.user {
             if !user.charge(n) {
-                return Err(ENOBUFS);
+                return Err(errno::no_buffers());
             }
         }
         self.pages.of(holder).add(n as i64, Relaxed);

@@ -157,7 +157,7 @@ impl<T: Device> Registration<T> {
     /// Called by the kernel.
     #[cfg(CONFIG_COMPAT)]
     unsafe extern "C" fn compat_ioctl(_: *mut bindings::file, _: c_uint, _: c_ulong) -> c_long {
-        EOPNOTSUPP.to_errno() as c_long
+        super::errno::not_supported().to_errno() as c_long
     }
 
     /// # Safety

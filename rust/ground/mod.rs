@@ -8,6 +8,7 @@
 //! under the mmap lock. What stands above this folder is safe Rust.
 
 pub(crate) mod chardev;
+pub(crate) mod errno;
 pub(crate) mod page;
 pub(crate) mod socket;
 pub(crate) mod uapi;

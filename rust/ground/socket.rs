@@ -4,6 +4,7 @@
 //! TCP ([`Tcp`]), locked ([`Locked`]). Received pages can be borrowed from a locked
 //! socket only, and only until something is consumed.
 
+use super::errno;
 use super::page::PageRef;
 use super::shim;
 use crate::plan::ownership::{fact, Facts};
@@ -41,7 +42,7 @@ impl Socket {
         if unsafe { shim::zcio_socket_is_tcp(self.0.as_ptr()) } {
             Ok(Tcp(self))
         } else {
-            Err(EOPNOTSUPP)
+            Err(errno::not_supported())
         }
     }
 
@@ -74,7 +75,7 @@ impl<'a> Tcp<'a> {
         if unsafe { shim::zcio_tcp_connected(self.as_ptr()) } {
             Ok(())
         } else {
-            Err(ENOTCONN)
+            Err(errno::not_connected())
         }
     }
 

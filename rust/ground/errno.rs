@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Errors that not every supported kernel's Rust has a name for.
+
+use kernel::bindings;
+use kernel::error::Error;
+
+/// Another kind of socket than those that are served.
+pub(crate) fn not_supported() -> Error {
+    Error::from_errno(-(bindings::EOPNOTSUPP as i32))
+}
+
+/// A socket that is not connected.
+pub(crate) fn not_connected() -> Error {
+    Error::from_errno(-(bindings::ENOTCONN as i32))
+}
+
+/// A limit on memory is reached.
+pub(crate) fn no_buffers() -> Error {
+    Error::from_errno(-(bindings::ENOBUFS as i32))
+}
