@@ -18,7 +18,7 @@ def base(config, accel, cpu, append):
     return ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-machine", "q35", "-accel", ACCEL[accel], "-cpu", cpu,
             "-smp", str(config["CPUS"]), "-m", config["MEM"],
-            "-kernel", f"{folder}/pkg/usr/lib/modules/{config['KERNEL']}/vmlinuz",
+            "-kernel", f"{folder}/vmlinux",
             "-initrd", f"{folder}/initrd", "-append", append]
 
 

@@ -26,16 +26,17 @@ kernel_ready() {
 	done < <(kernel_key_files "$1")
 }
 
-# The initramfs is made again whenever what it is made of changes.
-initrd_recipe() { (cd "$rig" && cat initrd-init make-initrd && echo "$boot_modules") | cksum; }
-initrd_ready() {
-	[ -s "$kernels/$1/initrd" ] && [ "$(cat "$kernels/$1/initrd.stamp" 2>/dev/null)" = "$(initrd_recipe)" ]
+# What QEMU boots is made again whenever what it is made of changes.
+boot_recipe() { (cd "$rig" && cat initrd-init make-boot && echo "$boot_modules") | cksum; }
+boot_ready() {
+	[ -s "$kernels/$1/initrd" ] && [ -s "$kernels/$1/vmlinux" ] &&
+		[ "$(cat "$kernels/$1/boot.stamp" 2>/dev/null)" = "$(boot_recipe)" ]
 }
 
-make_initrd() {
-	rm -f "$kernels/$1/initrd.stamp"
-	step 9 "$total" "making the initramfs" "$rig/enter" --kernel "$1" "$rig/make-initrd" "$kernels/$1" "$boot_modules"
-	initrd_recipe >"$kernels/$1/initrd.stamp"
+make_boot() {
+	rm -f "$kernels/$1/boot.stamp"
+	step 8 "$total" "making the initramfs" "$rig/enter" --kernel "$1" "$rig/make-boot" "$kernels/$1" "$boot_modules"
+	boot_recipe >"$kernels/$1/boot.stamp"
 }
 
 # Versions on offer whose headers, image, modules and source fit together, newest first.
