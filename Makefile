@@ -11,13 +11,8 @@ KERNEL ?=
 KDIR ?=
 PREFIX ?= /usr/local
 DESTDIR ?=
-NIC ?= e1000e
-MTU ?= 9000
-CPUS ?= 2
-MEM ?= 4G
-TIMEOUT ?= 600
 CMD ?= uname -a
-export KERNEL NIC MTU CPUS MEM TIMEOUT KCMDLINE MODULE MODULE_PARAMS ACCEL QEMU_OPTS TIMES RUN UPDATE V
+export KERNEL
 
 rig := tests/rig
 enter := $(rig)/enter
@@ -30,7 +25,8 @@ help: ## this list
 	@echo
 	@echo "  variables: KERNEL=7.2 | 7.3 | 7.3.4+deb13-amd64   the stock kernel of the rig"
 	@echo "             NIC=e1000e | virtio-net-pci | vmxnet3 | veth | lo   MTU=9000   CPUS=2   MEM=4G"
-	@echo "             TIMEOUT=600   KCMDLINE='slub_debug=FZPU'   KDIR=/path   PREFIX=/usr/local"
+	@echo "             TIMEOUT=600   KCMDLINE='slub_debug=FZPU'   MODULE=none   MODULE_PARAMS="
+	@echo "             TESTS='device recv*'   ONLY=host | guest   KDIR=/path   PREFIX=/usr/local"
 
 .PHONY: setup
 setup: ## make the rig ready (done by all that need it; UPDATE=1: look for a newer kernel)

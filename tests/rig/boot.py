@@ -201,7 +201,7 @@ def main():
     run = setting("RUN")
     config = {
         "KERNEL": setting("KERNEL"), "TOP": setting("TOP"), "CACHE": setting("CACHE"),
-        "NIC": setting("NIC", "e1000e"), "MTU": setting("MTU", "1500"),
+        "NIC": setting("NIC", "e1000e"), "MTU": setting("MTU", "9000"),
         "CPUS": setting("CPUS", "2"), "MEM": setting("MEM", "4G"),
         "KCMDLINE": setting("KCMDLINE"), "QEMU_OPTS": setting("QEMU_OPTS"),
         "MODULE": setting("MODULE"), "MODULE_DEPS": dependencies(setting("MODULE")),

@@ -51,6 +51,7 @@ ALLOWED = [re.compile(pattern) for pattern in (
 )]
 
 STAMP = re.compile(r"^(<\d+>)?\[\s*\d+\.\d+\](\[\s*[TC]\d+\])?\s?")
+MARKER = "zcio-rig: test "   # what the runner writes before each test
 AFTER = 40      # lines shown after the first
 END = re.compile(r"---\[ end (trace|Kernel panic)|^</TASK>$")
 
@@ -65,20 +66,34 @@ def starts(text):
             and not any(p.search(text) for p in ALLOWED))
 
 
+class Splat(list):
+    """The lines of one splat; the first says what it is. 'test' is the test that was running."""
+
+    test = None
+
+
 def scan(lines):
-    """The splats of a log: each a list of lines, the first one says what it is."""
+    """The splats of a log."""
     lines = [text_of(line) for line in lines]
     found = []
+    test = None
     last = -1
     for n, text in enumerate(lines):
+        if text.startswith(MARKER):
+            test = text.removeprefix(MARKER)
         if n <= last or not starts(text):
             continue
         last = min(n + AFTER, len(lines) - 1)
         for m in range(n + 1, last + 1):
+            if lines[m].startswith(MARKER):
+                last = m - 1
+                break
             if END.search(lines[m].strip()):
                 last = m
                 break
-        found.append(lines[n:last + 1])
+        splat = Splat(lines[n:last + 1])
+        splat.test = test
+        found.append(splat)
     return found
 
 

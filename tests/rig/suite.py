@@ -119,7 +119,7 @@ def cargo_test(tally, folder, command, env):
 def configurations():
     """NIC, MTU and test patterns of each guest to boot."""
     if os.environ.get("ZCIO_NIC"):
-        yield os.environ["ZCIO_NIC"], os.environ.get("ZCIO_MTU") or "1500", ["*"]
+        yield os.environ["ZCIO_NIC"], os.environ.get("ZCIO_MTU") or "9000", ["*"]
         return
     with open(os.path.join(TOP, "tests", "guest", "suite.txt"), encoding="utf-8") as file:
         for line in file:
@@ -184,7 +184,8 @@ def account(tally, name, folder, status):
     found = splat.scan_file(os.path.join(folder, "console.log")) if os.path.exists(
         os.path.join(folder, "console.log")) else []
     for lines in found:
-        tally.fail(f"{name}: in the kernel's log: {lines[0]}")
+        during = f" during {lines.test}" if lines.test else ""
+        tally.fail(f"{name}: the kernel's log{during}: {lines[0]}")
 
 
 def main():
