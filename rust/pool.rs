@@ -71,8 +71,11 @@ impl Fifo {
 
     fn pop(&mut self) -> Option<OwnedPage> {
         if self.outgoing.is_empty() {
-            while let Some(page) = self.incoming.pop() {
-                // Without room the page is dropped, which is safe: it is only not used again.
+            while self.outgoing.len() < self.outgoing.capacity() {
+                let Some(page) = self.incoming.pop() else {
+                    break;
+                };
+                // There is room, as the loop's condition says.
                 let _ = self.outgoing.push_within_capacity(page);
             }
         }
@@ -86,7 +89,8 @@ impl Pool {
         let mut slots = KVVec::with_capacity(pages, GFP_KERNEL_ACCOUNT)?;
         context.account.charge(Holder::Pool, pages)?;
         for _ in 0..pages {
-            let page = OwnedPage::zeroed().and_then(|page| Ok(slots.push(Some(page), GFP_KERNEL)?));
+            let page =
+                OwnedPage::to_send().and_then(|page| Ok(slots.push(Some(page), GFP_KERNEL)?));
             if let Err(e) = page {
                 context.account.uncharge(Holder::Pool, pages);
                 return Err(e);
@@ -132,7 +136,7 @@ impl Pool {
         }
         while pages.len() < n {
             let page = self.context.account.charge(Holder::Pool, 1).and_then(|()| {
-                OwnedPage::zeroed().inspect_err(|_| self.context.account.uncharge(Holder::Pool, 1))
+                OwnedPage::to_send().inspect_err(|_| self.context.account.uncharge(Holder::Pool, 1))
             });
             match page {
                 Ok(page) => pages.push(page, GFP_KERNEL)?,

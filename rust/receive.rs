@@ -66,7 +66,7 @@ pub(crate) fn readv(args: &mut Readv) -> Result<usize> {
     let target = find_windows(&regions, &mut args.error_index)?;
     tcp.check_receive()?;
 
-    let mut locked = tcp.lock();
+    let mut locked = tcp.lock()?;
     let nonblock = args.flags & uapi::DONTWAIT != 0 || socket.nonblocking();
     let capacity = regions.iter().map(|r| r.pages * PAGE_SIZE).sum();
     let ready = locked.wait_data(capacity, nonblock)?;
@@ -263,7 +263,7 @@ impl<'q> Batch<'q> {
                 ) => {
                     self.begin(begins, offset)?;
                     if fresh {
-                        self.push(Source::Copy(OwnedPage::zeroed()?))?;
+                        self.push(Source::Copy(OwnedPage::to_receive()?))?;
                     }
                     let to = self.sources.last().ok_or(EINVAL)?.page();
                     segment.copy(at, to, offset, len)?;

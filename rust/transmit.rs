@@ -52,15 +52,14 @@ pub(crate) fn writev(args: &mut Writev) -> Result<usize> {
     let tcp = socket.tcp()?;
     tcp.check_connected()?;
     let context = find_pools(&areas, &mut args.error_index)?;
-    let nosignal = args.flags & uapi::NOSIGNAL != 0;
-    tcp.check_send(nosignal)?;
-
-    let mut locked = tcp.lock();
     let flags = SendFlags {
         nonblock: args.flags & uapi::DONTWAIT != 0 || socket.nonblocking(),
         more: args.flags & uapi::MORE != 0,
-        nosignal,
+        nosignal: args.flags & uapi::NOSIGNAL != 0,
     };
+    tcp.check_send(flags.nonblock, flags.nosignal)?;
+
+    let mut locked = tcp.lock()?;
     locked.wait_space(flags.nonblock)?;
     let mut sender = Sender {
         gathers: locked.gathers(),
@@ -303,7 +302,7 @@ impl<'a> Batch<'a> {
             let copy = if page.refs() == 1 {
                 None
             } else {
-                let copy = OwnedPage::zeroed()?;
+                let copy = OwnedPage::to_send()?;
                 copy.copy_from(page, 0, PAGE_SIZE);
                 Some(copy)
             };

@@ -118,7 +118,7 @@ impl Mapping for Window {
             }
             return at.insert(index, &[zero]);
         }
-        let page = OwnedPage::zeroed()?;
+        let page = OwnedPage::to_receive()?;
         let mut slots = self.slots.lock();
         let slot = slots.get_mut(index).ok_or(EFAULT)?;
         // A page that was there and is not (MADV_DONTNEED) is still charged.

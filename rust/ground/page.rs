@@ -25,10 +25,21 @@ unsafe impl Send for OwnedPage {}
 unsafe impl Sync for OwnedPage {}
 
 impl OwnedPage {
-    /// A page of zeros, charged to the memory cgroup of the current task.
-    pub(crate) fn zeroed() -> Result<Self> {
+    /// A page of zeros to copy received bytes into, charged to the memory cgroup of the
+    /// current task.
+    pub(crate) fn to_receive() -> Result<Self> {
+        Self::alloc(false)
+    }
+
+    /// A page of zeros for a pool, likewise. A receiver on this machine will know it for a
+    /// page that nobody can write to once it was sent; the pool sees to that.
+    pub(crate) fn to_send() -> Result<Self> {
+        Self::alloc(true)
+    }
+
+    fn alloc(to_send: bool) -> Result<Self> {
         // SAFETY: No preconditions; may sleep, which the callers' contexts allow.
-        let page = unsafe { shim::zcio_page_alloc() };
+        let page = unsafe { shim::zcio_page_alloc(to_send) };
         // INVARIANT: A page just allocated has one reference, which is now ours.
         Ok(Self(NonNull::new(page).ok_or(ENOMEM)?))
     }

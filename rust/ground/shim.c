@@ -73,10 +73,11 @@ int zcio_socket_may_receive(struct socket *sock)
 	return err == -EAGAIN || err > 0 ? 0 : err;
 }
 
-int zcio_socket_may_send(struct socket *sock, bool nosignal)
+int zcio_socket_may_send(struct socket *sock, bool nonblock, bool nosignal)
 {
 	struct msghdr msg = {
-		.msg_flags = MSG_DONTWAIT | (nosignal ? MSG_NOSIGNAL : 0),
+		.msg_flags = (nonblock ? MSG_DONTWAIT : 0) |
+			     (nosignal ? MSG_NOSIGNAL : 0),
 	};
 	int err;
 
@@ -193,6 +194,12 @@ void zcio_tcp_start(struct socket *sock, struct zcio_cursor *cur, u32 limit)
 	cur->head = tcp_recv_skb(sk, tcp_sk(sk)->copied_seq, &cur->offset);
 }
 
+/*
+ * A page that a pool sent and that nobody can write to any more carries this in
+ * page_private: the allocator clears the field, nothing else uses it in such a page.
+ */
+static const char sent_by_zcio;
+
 static u32 page_facts(struct page *page)
 {
 	struct folio *folio = page_folio(page);
@@ -206,9 +213,19 @@ static u32 page_facts(struct page *page)
 		facts |= ZCIO_FACT_FILE;
 	if (folio_test_large(folio))
 		facts |= ZCIO_FACT_COMPOUND;
+	else if (page_private(page) == (unsigned long)&sent_by_zcio)
+		facts |= ZCIO_FACT_OURS;
 	if (folio_mapped(folio))
 		facts |= ZCIO_FACT_MAPPED;
 	return facts;
+}
+
+/* Bytes from @offset of @page on that lie in one folio, whose facts are the same. */
+static u32 left_in_folio(struct page *page, u32 offset)
+{
+	struct folio *folio = page_folio(page);
+
+	return folio_size(folio) - folio_page_idx(folio, page) * PAGE_SIZE - offset;
 }
 
 /* The segments of one skb from @offset on (relative to @skb), and of its frag_list. */
@@ -244,17 +261,18 @@ static u32 skb_segments(struct sk_buff *head, struct sk_buff *skb, u32 base,
 		const skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
 		u32 size = skb_frag_size(frag);
 
-		if (cur->offset < start + size && cur->left && n < max) {
+		while (cur->offset < start + size && cur->left && n < max) {
 			u32 skip = cur->offset - start;
-			u32 len = min(size - skip, cur->left);
 			u32 at = skb_frag_off(frag) + skip;
 			struct page *page = skb_frag_page(frag) + (at >> PAGE_SHIFT);
+			u32 len = min3(size - skip, cur->left,
+				       left_in_folio(page, offset_in_page(at)));
 
 			segs[n++] = (struct zcio_seg) {
 				.skb = head, .skb_offset = cur->offset,
 				.page = page, .offset = offset_in_page(at), .len = len,
 				.facts = facts | page_facts(page) |
-					 (len < size - skip ? ZCIO_FACT_CUT : 0),
+					 (cur->left < size - skip ? ZCIO_FACT_CUT : 0),
 				.refs = page_ref_count(page),
 			};
 			cur->offset += len;
@@ -369,9 +387,13 @@ int zcio_skb_copy(struct sk_buff *skb, u32 offset, struct page *page,
 
 /* ---- pages ---- */
 
-struct page *zcio_page_alloc(void)
+struct page *zcio_page_alloc(bool to_send)
 {
-	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+
+	if (page && to_send)
+		set_page_private(page, (unsigned long)&sent_by_zcio);
+	return page;
 }
 
 void zcio_page_put(struct page *page)
@@ -445,11 +467,7 @@ void *zcio_vma_private(struct vm_area_struct *vma)
 
 void zcio_zap(struct vm_area_struct *vma, unsigned long addr, unsigned long size)
 {
-#ifdef ZCIO_HAVE_ZAP_SPECIAL_VMA_RANGE
 	zap_special_vma_range(vma, addr, size);
-#else
-	zap_page_range_single(vma, addr, size, NULL);
-#endif
 }
 
 /* ---- charging ---- */

@@ -32,6 +32,7 @@ struct vm_operations_struct;
 #define ZCIO_FACT_MAPPED	0x100	/* mapped by some user */
 #define ZCIO_FACT_PAGE_POOL	0x200	/* belongs to a driver's page_pool */
 #define ZCIO_FACT_CUT		0x400	/* the frag goes on behind what may be read now */
+#define ZCIO_FACT_OURS		0x800	/* a page that zc_writev has sent */
 
 /* A run of received bytes that lies in one place. */
 struct zcio_seg {
@@ -39,7 +40,7 @@ struct zcio_seg {
 	u32 skb_offset;		/* … and at which offset */
 	struct page *page;	/* first page (NULL: linear) */
 	u32 offset;		/* in that page, below PAGE_SIZE */
-	u32 len;		/* may go on into the following pages of a folio */
+	u32 len;		/* may go on into the following pages of one folio */
 	u32 facts;
 	s32 refs;		/* reference count of the folio */
 };
@@ -57,7 +58,7 @@ void zcio_socket_put(struct socket *sock);
 bool zcio_socket_is_tcp(struct socket *sock);
 bool zcio_socket_nonblock(struct socket *sock);
 int zcio_socket_may_receive(struct socket *sock);
-int zcio_socket_may_send(struct socket *sock, bool nosignal);
+int zcio_socket_may_send(struct socket *sock, bool nonblock, bool nosignal);
 void zcio_lock_sock(struct socket *sock);
 void zcio_release_sock(struct socket *sock);
 
@@ -78,7 +79,7 @@ int zcio_skb_copy(struct sk_buff *skb, u32 offset, struct page *page,
 		  u32 page_offset, u32 len);
 
 /* Pages. */
-struct page *zcio_page_alloc(void);
+struct page *zcio_page_alloc(bool to_send);
 void zcio_page_put(struct page *page);
 int zcio_page_refs(struct page *page);
 void zcio_page_clear(struct page *page);

@@ -86,20 +86,22 @@ impl<'a> Tcp<'a> {
     }
 
     /// What `sendmsg()` would object to, with the SIGPIPE it would raise.
-    pub(crate) fn check_send(&self, nosignal: bool) -> Result {
+    pub(crate) fn check_send(&self, nonblock: bool, nosignal: bool) -> Result {
         // SAFETY: A valid socket, not locked by us.
-        to_result(unsafe { shim::zcio_socket_may_send(self.as_ptr(), nosignal) })
+        to_result(unsafe { shim::zcio_socket_may_send(self.as_ptr(), nonblock, nosignal) })
     }
 
-    /// Takes the socket lock.
-    pub(crate) fn lock(self) -> Locked<'a> {
+    /// Takes the socket lock; EOPNOTSUPP if an upper layer (kTLS) has come meanwhile.
+    pub(crate) fn lock(self) -> Result<Locked<'a>> {
         // SAFETY: A valid socket; may sleep.
         unsafe { shim::zcio_lock_sock(self.as_ptr()) };
         // INVARIANT: The lock was just taken.
-        Locked {
+        let locked = Locked {
             tcp: self,
             _not_send: NotThreadSafe,
-        }
+        };
+        self.0.tcp()?;
+        Ok(locked)
     }
 }
 

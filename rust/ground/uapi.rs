@@ -63,6 +63,7 @@ const _: () = {
     assert!(fact::MAPPED == c::ZCIO_FACT_MAPPED);
     assert!(fact::PAGE_POOL == c::ZCIO_FACT_PAGE_POOL);
     assert!(fact::CUT == c::ZCIO_FACT_CUT);
+    assert!(fact::OURS == c::ZCIO_FACT_OURS);
 };
 
 // SAFETY: All of these are integers only, laid out without padding: any bytes are a

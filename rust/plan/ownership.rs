@@ -3,11 +3,13 @@
 //! Who may see a page: the rules that keep one party's bytes from another.
 //!
 //! Two questions, not one. *May it be shown?* A page may be mapped read-only, even
-//! while the kernel still shares it, if nobody in user space can write to it and each
-//! of its bytes is payload of this socket: the kernel's other readers (a packet tap,
-//! the retransmit queue) only read. *May its other bytes be zeroed, or the page be
-//! written?* That takes sole ownership: the one reference is the one that the queued
-//! frag holds.
+//! while the kernel still shares it, if nobody can write to it and each of its bytes is
+//! payload of this socket: the kernel's other readers (a packet tap, the retransmit
+//! queue) only read. That nobody can write is certain of two kinds of shared pages: a
+//! driver's page_pool pages, and pages that `zc_writev` has sent. Of others it is not: a
+//! frag of an AF_PACKET ring, say, looks like a sender's page frag, and its owner may map
+//! it again at any time. *May the page's other bytes be zeroed, or the page be written?*
+//! That takes sole ownership: the one reference is the one that the queued frag holds.
 
 /// What was seen of the page under a piece of payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,7 @@ pub mod fact {
     pub const MAPPED: u32 = 0x100;
     pub const PAGE_POOL: u32 = 0x200;
     pub const CUT: u32 = 0x400;
+    pub const OURS: u32 = 0x800;
 }
 
 /// Why bytes were copied; the bit numbers of `ZCIO_WHY_*`.
@@ -103,7 +106,7 @@ pub fn judge(facts: Facts, whole: bool, writable: bool) -> Verdict {
         && (whole || !has(fact::CUT));
     if sole {
         Verdict::Owned
-    } else if whole && !writable {
+    } else if whole && !writable && has(fact::PAGE_POOL | fact::OURS) {
         Verdict::Show
     } else if has(fact::CLONED) {
         Verdict::Copy(Why::Cloned)
