@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+//! The crate on a machine with the module loaded, over the loopback device. They are
+//! run with `--ignored`: `cargo test` alone shows them as ignored.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::thread;
+use zcio::{Context, Flags, Operation, Payload, Window};
+
+/// Two ends of a connection.
+fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (one, listener.accept().unwrap().0)
+}
+
+/// The byte at `offset` of a stream; no period that pages or areas have.
+fn byte(offset: usize) -> u8 {
+    (offset % 251) as u8
+}
+
+fn assert_pattern(bytes: &[u8], offset: usize) {
+    assert!(bytes.iter().zip(offset..).all(|(have, at)| *have == byte(at)), "at {offset}");
+}
+
+/// Receives until the stream ends, checks the pattern, and gives the number of bytes.
+fn receive_pattern(window: &Window, socket: &TcpStream) -> usize {
+    let mut offset = 0;
+    loop {
+        let payloads = window.recv(socket, 32).unwrap();
+        if payloads.is_empty() {
+            return offset;
+        }
+        for payload in payloads {
+            assert_pattern(&payload, offset);
+            assert_eq!(payload.transfer().bytes(), payload.len() as u64);
+            offset += payload.len();
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs /dev/zcio"]
+fn there_and_back() {
+    let context = Context::open().unwrap();
+    let (left, right) = pair();
+    let pool = context.pool_for(&left, 8, 64 << 10).unwrap();
+    let window = context.window(32, 64 << 10).unwrap();
+    let total = thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut offset = 0;
+            for round in 0..40 {
+                let mut areas: Vec<_> = (0..8).map(|_| pool.area().unwrap()).collect();
+                assert_eq!(pool.area().unwrap_err().operation(), Operation::Take);
+                for (i, area) in areas.iter_mut().enumerate() {
+                    area.set_len(area.capacity() - 997 * ((i + round) % 8));
+                    for byte_here in area.iter_mut() {
+                        *byte_here = byte(offset);
+                        offset += 1;
+                    }
+                }
+                let sent = pool.send_all(&left, areas).unwrap();
+                assert_eq!((sent.areas.len(), sent.rest.len(), sent.transfers.len()), (8, 0, 8));
+                let moved: u64 = sent.transfers.iter().map(|transfer| transfer.bytes()).sum();
+                assert_eq!(moved, sent.bytes);
+                for mut area in sent.areas {
+                    assert!(area.is_empty());
+                    area.set_len(area.capacity());
+                    assert!(area.iter().all(|byte| *byte == 0), "the area was not swapped");
+                }
+            }
+            left.shutdown(Shutdown::Write).unwrap();
+            assert_eq!(context.info().unwrap().tx.payloads, 320);
+        });
+        receive_pattern(&window, &right)
+    });
+    let rx = context.info().unwrap().rx;
+    assert_eq!(rx.mapped + rx.copied, total as u64);
+    assert_eq!(window.free(), 32);
+}
+
+#[test]
+#[ignore = "needs /dev/zcio"]
+fn payloads_last() {
+    let context = Context::open().unwrap();
+    let (mut left, right) = pair();
+    let window = context.window(4, 64 << 10).unwrap();
+    let data: Vec<u8> = (0..30_000).map(byte).collect();
+    let mut held: Vec<Payload> = Vec::new();
+    while held.len() < 4 {
+        left.write_all(&data).unwrap();
+        held.extend(window.recv(&right, 1).unwrap());
+        assert_eq!(window.free(), 4 - held.len());
+    }
+    let copies: Vec<Vec<u8>> = held.iter().map(|payload| payload.to_vec()).collect();
+    let error = window.recv(&right, 1).unwrap_err();
+    assert_eq!(error.operation(), Operation::Take, "{error}");
+    drop(held.remove(0));
+    assert_eq!(window.free(), 1);
+    drop((left, right, window, context));
+    for (payload, copy) in held.iter().zip(&copies[1..]) {
+        assert_eq!(payload[..], copy[..]);
+    }
+    thread::spawn(move || drop(held)).join().unwrap();
+}
+
+#[test]
+#[ignore = "needs /dev/zcio"]
+fn taken_in_part() {
+    let context = Context::open().unwrap();
+    let (left, mut right) = pair();
+    let pool = context.pool_for(&left, 64, 256 << 10).unwrap();
+    let mut offset = 0;
+    let fill = |_| {
+        let mut area = pool.area().unwrap();
+        area.set_len(area.capacity());
+        area.iter_mut().zip(offset..).for_each(|(here, at)| *here = byte(at));
+        offset += area.len();
+        area
+    };
+    let areas: Vec<_> = (0..64).map(fill).collect();
+    left.set_nonblocking(true).unwrap();
+    let (mut rest, mut sent_bytes) = (areas, 0);
+    let left_over = loop {
+        match pool.send(&left, rest) {
+            Ok(sent) => {
+                rest = sent.rest;
+                sent_bytes += sent.bytes as usize;
+                assert!(!rest.is_empty(), "16 MiB fit into a socket's buffer");
+                assert_pattern(&rest[0], sent_bytes);
+            }
+            Err(error) => {
+                assert_eq!(error.error.kind(), std::io::ErrorKind::WouldBlock);
+                rest = error.sent.rest;
+                break rest.iter().map(|area| area.len()).sum::<usize>();
+            }
+        }
+    };
+    assert!(sent_bytes > 0);
+    assert_eq!(sent_bytes + left_over, offset);
+    left.set_nonblocking(false).unwrap();
+    let reader = thread::spawn(move || {
+        let mut all = Vec::new();
+        right.read_to_end(&mut all).unwrap();
+        all
+    });
+    let rest = pool.send_all(&left, rest).unwrap();
+    assert_eq!(rest.bytes as usize, left_over);
+    drop(left);
+    let all = reader.join().unwrap();
+    assert_eq!(all.len(), offset);
+    assert_pattern(&all, 0);
+}
+
+#[test]
+#[ignore = "needs /dev/zcio"]
+fn threads_share_a_window() {
+    let context = Context::open().unwrap();
+    let window = context.window(128, 64 << 10).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            let (mut left, right) = pair();
+            scope.spawn(move || left.write_all(&(0..3 << 20).map(byte).collect::<Vec<u8>>()));
+            scope.spawn(|| {
+                let right = right;
+                assert_eq!(receive_pattern(&window, &right), 3 << 20);
+            });
+        }
+    });
+    assert_eq!(window.free(), 128);
+}
+
+#[test]
+#[ignore = "needs /dev/zcio"]
+fn wrong_uses() {
+    let context = Context::open().unwrap();
+    let (left, right) = pair();
+    let window = context.window(2, 64 << 10).unwrap();
+    let pool = context.pool(2, 64 << 10).unwrap();
+
+    let error = window.recv_with(&right, 2, Flags::DONTWAIT).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+
+    let mut full = pool.area().unwrap();
+    full.write_all(b"something").unwrap();
+    let error = pool.send(&left, vec![full, pool.area().unwrap()]).unwrap_err();
+    assert_eq!(error.error.raw_os_error(), Some(libc::EINVAL));
+    assert_eq!(error.error.element(), Some(1), "the second area is empty");
+    assert_eq!(&error.sent.rest[0][..], b"something");
+
+    let null = std::fs::File::open("/dev/null").unwrap();
+    assert_eq!(window.recv(&null, 1).unwrap_err().raw_os_error(), Some(libc::ENOTSOCK));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    assert_eq!(window.recv(&listener, 1).unwrap_err().raw_os_error(), Some(libc::ENOTCONN));
+    assert_eq!(context.window(0, 4096).unwrap_err().operation(), Operation::MapWindow);
+    assert_eq!(context.pool(1 << 40, 1 << 30).unwrap_err().operation(), Operation::MapPool);
+    assert_eq!(window.free(), 2);
+}
