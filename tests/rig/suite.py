@@ -58,14 +58,18 @@ def report(name, start, bad, output):
 
 
 def python_tests(tally):
-    start = time.monotonic()
-    status, output = run([sys.executable, "-B", "-m", "unittest", "discover", "-s", RIG], "rig.log")
-    ran = re.search(r"^Ran (\d+) tests?", output, re.M)
-    if status == 0 and ran:
-        tally.passed += int(ran[1])
-    else:
-        tally.fail("tests/rig/test_*.py: see build/results/test/rig.log")
-    report("the rig's own tests (python)", start, status, output)
+    """Whatever lies in tests/*/test_*.py."""
+    for folder in sorted({os.path.dirname(p) for p in glob.glob(os.path.join(TOP, "tests", "*", "test_*.py"))}):
+        name = os.path.relpath(folder, TOP)
+        log = name.replace("/", "-") + ".log"
+        start = time.monotonic()
+        status, output = run([sys.executable, "-B", "-m", "unittest", "discover", "-s", folder], log)
+        ran = re.search(r"^Ran (\d+) tests?", output, re.M)
+        if status == 0 and ran:
+            tally.passed += int(ran[1])
+        else:
+            tally.fail(f"{name}/test_*.py: see build/results/test/{log}")
+        report(f"{name}/test_*.py: {ran[1] if ran else 0} ran", start, status, output)
 
 
 def shell_lint(tally):
