@@ -4,6 +4,8 @@
  * network stack, note in which physical pages its payload lies, by its place in the
  * TCP stream. Knows nothing of zcio.
  */
+#include <stdbool.h>
+#include <stddef.h>
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_endian.h>
@@ -45,6 +47,7 @@ struct page {
 #pragma clang attribute pop
 
 extern const void vmemmap_base __ksym;
+extern const void page_offset_base __ksym;
 
 const volatile struct config config;
 struct state state;
@@ -87,41 +90,74 @@ static void note(__u64 offset, __u64 pfn, __u32 in_page, __u32 len)
 	record->len = len;
 }
 
-/* The payload's pieces, one for each frag; @offset is where in the stream it begins. */
-static void note_frags(struct sk_buff *skb, __u64 offset, unsigned int left)
+/* One frag's place in physical memory. */
+struct place {
+	__u64 start;
+	__u32 len;
+};
+
+/* Frag @i of the packet; false if there is none, or not of pages. */
+static bool get_frag(struct sk_buff *skb, int i, struct place *place)
 {
 	struct skb_shared_info *shared = (void *)(skb->head + skb->end);
-	unsigned long vmemmap = 0;
-	struct skb_frag frag;
+	unsigned long vmemmap = 0, netmem = 0;
+	unsigned int offset = 0;
 	__u8 count = 0;
+
+	bpf_core_read(&count, sizeof(count), &shared->nr_frags);
+	if (i >= count || i >= 17)
+		return false;
+	bpf_core_read(&netmem, sizeof(netmem), &shared->frags[i].netmem);
+	bpf_core_read(&place->len, sizeof(place->len), &shared->frags[i].len);
+	bpf_core_read(&offset, sizeof(offset), &shared->frags[i].offset);
+	bpf_probe_read_kernel(&vmemmap, sizeof(vmemmap), &vmemmap_base);
+	place->start = ((netmem - vmemmap) / bpf_core_type_size(struct page) << 12) + offset;
+	return !(netmem & 1);
+}
+
+/*
+ * The payload's pieces, one for each frag; @offset is where in the stream they begin,
+ * @skip is what lies before the payload in the first frag.
+ */
+static void note_frags(struct sk_buff *skb, __u64 offset, __u32 skip, __u32 left)
+{
+	struct place place = {};
 	int i;
 
-	bpf_probe_read_kernel(&vmemmap, sizeof(vmemmap), &vmemmap_base);
-	bpf_core_read(&count, sizeof(count), &shared->nr_frags);
-	for (i = 0; i < 17 && i < count; i++) {
-		unsigned long netmem = 0;
-		__u64 pfn;
-
-		bpf_core_read(&netmem, sizeof(netmem), &shared->frags[i].netmem);
-		bpf_core_read(&frag.len, sizeof(frag.len), &shared->frags[i].len);
-		bpf_core_read(&frag.offset, sizeof(frag.offset), &shared->frags[i].offset);
-		if (netmem & 1)	/* not a page */
+	for (i = 0; i < 17 && get_frag(skb, i, &place); i++) {
+		if (skip > place.len)
 			return;
-		if (frag.len > left)
-			frag.len = left;
-		pfn = (netmem - vmemmap) / bpf_core_type_size(struct page) + (frag.offset >> 12);
-		if (frag.len)
-			note(offset, pfn, frag.offset & 4095, frag.len);
-		offset += frag.len;
-		left -= frag.len;
+		place.start += skip;
+		place.len -= skip;
+		skip = 0;
+		if (place.len > left)
+			place.len = left;
+		if (place.len)
+			note(offset, place.start >> 12, place.start & 4095, place.len);
+		offset += place.len;
+		left -= place.len;
 	}
+}
+
+/* Where the IP header is: some drivers leave it in the first frag. */
+static unsigned char *headers_of(struct sk_buff *skb, unsigned int linear)
+{
+	struct place first = {};
+	unsigned long base = 0;
+
+	if (linear)
+		return skb->data;
+	if (!get_frag(skb, 0, &first))
+		return NULL;
+	bpf_probe_read_kernel(&base, sizeof(base), &page_offset_base);
+	return (unsigned char *)(base + first.start);
 }
 
 SEC("tp_btf/napi_gro_receive_entry")
 int BPF_PROG(packet, struct sk_buff *skb)
 {
-	unsigned int linear = skb->len - skb->data_len, headers, payload;
-	unsigned char *data = skb->data;
+	unsigned int linear = skb->len - skb->data_len, headers, payload, skip;
+	unsigned char *data = headers_of(skb, linear);
 	__u64 offset;
 	struct ip4 ip;
 	struct tcp tcp;
@@ -141,16 +177,17 @@ int BPF_PROG(packet, struct sk_buff *skb)
 	}
 	headers += (tcp.doff >> 4) * 4;
 	payload = bpf_ntohs(ip.len) - headers;
-	if (!state.connected || bpf_ntohs(ip.len) <= headers || linear < headers)
+	if (!state.connected || bpf_ntohs(ip.len) <= headers || (linear && linear < headers))
 		return 0;
 	offset = bpf_ntohl(tcp.seq) - state.first;
 	if (offset >= config.limit)
 		return 0;
 	__sync_fetch_and_add(&state.packets, 1);
-	linear -= headers;
+	skip = linear ? 0 : headers;
+	linear -= headers - skip;
 	if (linear > payload)	/* padding of a short frame */
 		linear = payload;
 	__sync_fetch_and_add(&state.linear, linear);
-	note_frags(skb, offset + linear, payload - linear);
+	note_frags(skb, offset + linear, skip, payload - linear);
 	return 0;
 }
