@@ -56,11 +56,12 @@ install: ## install the header and, where built, the library and the command (PR
 	@if [ -f userspace/Makefile ] && [ -d build/userspace ]; then \
 		$(MAKE) -C userspace install PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); fi
 
+# As it was written, so that its dollars reach the guest's shell.
+override export CMD := $(value CMD)
+
 .PHONY: guest
 guest: modules ## boot the kernel with the module and run CMD="…" there
 	@$(rig)/guest "$$CMD"
-
-guest: export CMD := $(value CMD)
 
 .PHONY: shell
 shell: modules ## the same with a prompt
@@ -79,8 +80,9 @@ demo: ## set up, build, boot, and show what the module does
 	@tests/rig/demo
 
 .PHONY: clean
-clean: ## remove build/
+clean: ## remove build/ (with KDIR=… what a build against that kernel left)
 	rm -rf build
+	@[ -z "$(KDIR)" ] || $(MAKE) -C $(KDIR) M=$(CURDIR) clean
 
 .PHONY: clean-cache
 clean-cache: ## remove the rig's cache (about 6 GB; the next run makes it anew)
