@@ -178,35 +178,33 @@ impl Pool {
         }
     }
 
-    /// Takes the pages `wanted` (indices of the mapping, rising) out of the stretch that they
-    /// lie in, and lets `stand_ins` take their places, with one zap and one insert. What
-    /// could be written through the mapping before can't be after this returns.
+    /// Takes the payload pages of `areas` out, in order, and lets `stand_ins` take their
+    /// places; neighbouring areas share one zap and one insert. What could be written through
+    /// the mapping before can't be after this returns.
     ///
     /// EFAULT, with nothing changed, if one of them has been unmapped.
     pub(crate) fn swap(
         &self,
         at: &Found<'_, Self>,
-        wanted: impl Iterator<Item = usize> + Clone,
+        areas: impl Iterator<Item = Slots> + Clone,
         stand_ins: &mut KVVec<OwnedPage>,
         taken: &mut KVVec<OwnedPage>,
     ) -> Result {
         let mut state = self.state.lock();
-        let (mut first, mut last, mut count) = (usize::MAX, 0, 0);
-        for index in wanted.clone() {
+        let wanted = || areas.clone().flat_map(|area| area.payload);
+        let mut count = 0;
+        for index in wanted() {
             if !matches!(state.slots.get(index), Some(Some(_))) {
                 return Err(EFAULT);
             }
-            first = first.min(index);
-            last = last.max(index);
             count += 1;
         }
         if count == 0 || stand_ins.len() < count {
             return Err(EINVAL);
         }
         taken.reserve(count, GFP_KERNEL)?;
-        let mut refs = KVVec::with_capacity(last - first + 1, GFP_KERNEL)?;
 
-        for index in wanted {
+        for index in wanted() {
             if let (Some(slot), Some(page)) = (state.slots.get_mut(index), stand_ins.pop()) {
                 if let Some(old) = slot.replace(page) {
                     // Room was made above.
@@ -214,45 +212,60 @@ impl Pool {
                 }
             }
         }
-        at.zap(first..last + 1);
-        map_again(at, &state.slots, first..last + 1, &mut refs);
+        let mut stretch = Stretch::default();
+        for area in areas {
+            // The pages between two neighbours' payloads are few: head and tail room.
+            let payload = area.payload.clone();
+            if !stretch.neighbours.contains(&area.area.start) {
+                stretch.map_again(at, &state.slots);
+            }
+            stretch.add(payload, area.area.end);
+        }
+        stretch.map_again(at, &state.slots);
         Ok(())
     }
 
-    /// Puts a page back that was not sent, at `index`; its stand-in becomes spare.
-    /// `at` is the mapping, if it is still there.
-    pub(crate) fn restore(&self, at: Option<&Found<'_, Self>>, index: usize, page: OwnedPage) {
+    /// Leaves pages with the stack. For each: its index, the page, and the payload bytes in
+    /// it that have not gone (offset, bytes): they move to the page that stands in.
+    pub(crate) fn sent(&self, pages: impl Iterator<Item = (usize, OwnedPage, (usize, usize))>) {
         let mut state = self.state.lock();
-        let slot = state.slots.get_mut(index).and_then(Option::as_mut);
-        let Some(slot) = slot else {
-            // Unmapped meanwhile, and so is the page that stood in for this one.
-            self.context.account.uncharge(Holder::Pool, 1);
-            return;
-        };
-        let stand_in = core::mem::replace(slot, page);
-        if let Some(at) = at {
-            at.zap(index..index + 1);
+        for (index, page, (offset, len)) in pages {
+            if len > 0 {
+                if let Some(Some(slot)) = state.slots.get(index) {
+                    slot.copy_from(&page, offset, len);
+                }
+            }
+            self.retire(&mut state, page);
         }
-        self.keep(&mut state, stand_in);
     }
 
-    /// Leaves a page with the stack; the first `sent` of its `len` payload bytes at `offset`
-    /// went. The others, if any, move to the page that stands in at `index`.
-    pub(crate) fn sent(
+    /// Puts pages back that were not sent, each at its index; what stood in for them becomes
+    /// spare. `at` is the mapping, if it is still there.
+    pub(crate) fn restore(
         &self,
-        index: usize,
-        page: OwnedPage,
-        offset: usize,
-        sent: usize,
-        len: usize,
+        at: Option<&Found<'_, Self>>,
+        pages: impl Iterator<Item = (usize, OwnedPage)>,
     ) {
         let mut state = self.state.lock();
-        if sent < len {
-            if let Some(Some(slot)) = state.slots.get(index) {
-                slot.copy_from(&page, offset + sent, len - sent);
+        let mut stretch = Stretch::default();
+        for (index, page) in pages {
+            let Some(Some(slot)) = state.slots.get_mut(index) else {
+                // Unmapped meanwhile, and so is the page that stood in for this one.
+                self.context.account.uncharge(Holder::Pool, 1);
+                continue;
+            };
+            let stand_in = core::mem::replace(slot, page);
+            // Nobody else can get it before the mutex is free, and by then it is unmapped.
+            self.keep(&mut state, stand_in);
+            let Some(at) = at else { continue };
+            if !stretch.neighbours.contains(&index) {
+                stretch.map_again(at, &state.slots);
             }
+            stretch.add(index..index + 1, index + 1);
         }
-        self.retire(&mut state, page);
+        if let Some(at) = at {
+            stretch.map_again(at, &state.slots);
+        }
     }
 
     /// Writes zeros to pages that were not swapped: head and tail room of what was sent.
@@ -264,20 +277,50 @@ impl Pool {
     }
 }
 
-/// Maps the pages of a stretch again. What fails here, the fault handler does later.
-fn map_again<'p>(
-    at: &Found<'_, Pool>,
-    slots: &'p [Option<OwnedPage>],
-    stretch: Range<usize>,
-    refs: &mut KVVec<PageRef<'p>>,
-) {
-    for page in slots.get(stretch.clone()).into_iter().flatten() {
-        let Some(page) = page else { return };
-        if refs.push_within_capacity(page.borrow()).is_err() {
+/// An area's place in the mapping: its pages, and those of them that hold payload.
+#[derive(Clone)]
+pub(crate) struct Slots {
+    pub(crate) area: Range<usize>,
+    pub(crate) payload: Range<usize>,
+}
+
+/// Pages whose slots have changed: to be taken out of the page tables and put in again,
+/// neighbours at once.
+#[derive(Default)]
+struct Stretch {
+    /// What has to be mapped again.
+    pages: Range<usize>,
+    /// Where a neighbour may begin.
+    neighbours: Range<usize>,
+}
+
+impl Stretch {
+    /// Adds pages; a neighbour of them begins at `next`.
+    fn add(&mut self, pages: Range<usize>, next: usize) {
+        if self.pages.is_empty() {
+            self.pages = pages;
+        } else {
+            self.pages.end = pages.end;
+        }
+        self.neighbours = next..next + 1;
+    }
+
+    /// One zap and one insert; what cannot be inserted, the fault handler does later.
+    fn map_again(&mut self, at: &Found<'_, Pool>, slots: &[Option<OwnedPage>]) {
+        let pages = core::mem::take(self).pages;
+        if pages.is_empty() {
             return;
         }
+        at.zap(pages.clone());
+        let Ok(mut refs) = KVVec::<PageRef<'_>>::with_capacity(pages.len(), GFP_KERNEL) else {
+            return;
+        };
+        for page in slots.get(pages.clone()).into_iter().flatten() {
+            let Some(page) = page else { return };
+            let _ = refs.push_within_capacity(page.borrow());
+        }
+        let _ = at.insert(pages.start, &refs);
     }
-    let _ = at.insert(stretch.start, refs);
 }
 
 impl Mapping for Pool {

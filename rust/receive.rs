@@ -367,22 +367,23 @@ impl<I: Iterator> ExactSizeIterator for Sized<I> {}
 fn put_all<'p>(regions: &[Region], runs: impl Fn(usize) -> Option<&'p [PageRef<'p>]>) -> Result {
     let task = kernel::current!();
     let mm = task.mm().ok_or(EFAULT)?.mmap_read_lock();
-    let mut from = 0;
-    while let Some(first) = regions.get(from) {
+    let mut next = 0;
+    while let Some((first, others)) = regions.get(next..).and_then(|r| r.split_first()) {
         let found = vma::find::<Window>(&mm, first.first).ok_or(EFAULT)?;
-        let follows = |w: &[Region]| {
-            w[0].end() == w[1].first && found.contains(first.first, w[1].end() - first.first)
-        };
-        let more = regions[from..]
-            .windows(2)
-            .take_while(|w| follows(w))
-            .count();
-        let to = from + more + 1;
-        let start = found.index(first.first);
-        let end = found.index(regions[to - 1].first) + regions[to - 1].pages;
-        let stretch = (from..to).filter_map(|i| Some((found.index(regions[i].first), runs(i)?)));
-        found.object().put(&found, start..end, stretch)?;
-        from = to;
+        let mut end = first.end();
+        let mut count = 1;
+        for other in others {
+            if other.first != end || !found.contains(first.first, other.end() - first.first) {
+                break;
+            }
+            end = other.end();
+            count += 1;
+        }
+        let stretch = found.index(first.first)..found.index(end);
+        let puts = regions.iter().enumerate().skip(next).take(count);
+        let puts = puts.filter_map(|(i, region)| Some((found.index(region.first), runs(i)?)));
+        found.object().put(&found, stretch, puts)?;
+        next += count;
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::plan::ownership::Why;
 use crate::plan::span::{find_overlap, Span};
 use crate::plan::transmit::{batch, fate, Fate};
 use crate::plan::PAGE_SIZE;
-use crate::pool::Pool;
+use crate::pool::{Pool, Slots};
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -192,8 +192,8 @@ struct Piece {
 struct Batch<'a> {
     areas: &'a [Area],
     pool: Kept<Pool>,
-    /// Index, in the mapping, of the first payload page of each area.
-    first: KVVec<usize>,
+    /// Where each of the areas lies in the mapping.
+    slots: KVVec<Slots>,
     /// The payload's pages, area by area.
     pages: KVVec<OwnedPage>,
 }
@@ -215,7 +215,7 @@ impl<'a> Batch<'a> {
             (found.keep(), areas.get(..count).ok_or(EINVAL)?)
         };
         let need = areas.iter().map(|a| a.used).sum::<usize>();
-        let mut first = KVVec::with_capacity(areas.len(), GFP_KERNEL)?;
+        let mut slots = KVVec::with_capacity(areas.len(), GFP_KERNEL)?;
         let mut pages = KVVec::with_capacity(need, GFP_KERNEL)?;
         let mut stand_ins = pool.reserve(need)?;
 
@@ -224,14 +224,16 @@ impl<'a> Batch<'a> {
             match vma::find::<Pool>(&lock, base).filter(|found| found.is(&pool)) {
                 Some(found) => {
                     for area in areas {
-                        let index = found.index(area.base) + area.first;
-                        let _ = first.push_within_capacity(index);
+                        let start = found.index(area.base);
+                        let first = start + area.first;
+                        let place = Slots {
+                            area: start..start + area.pages,
+                            payload: first..first + area.used,
+                        };
+                        // There is room for all of them.
+                        let _ = slots.push_within_capacity(place);
                     }
-                    let wanted = first
-                        .iter()
-                        .zip(areas)
-                        .flat_map(|(&first, area)| first..first + area.used);
-                    pool.swap(&found, wanted, &mut stand_ins, &mut pages)
+                    pool.swap(&found, slots.iter().cloned(), &mut stand_ins, &mut pages)
                 }
                 None => Err(EFAULT),
             }
@@ -241,7 +243,7 @@ impl<'a> Batch<'a> {
         Ok(Self {
             areas,
             pool,
-            first,
+            slots,
             pages,
         })
     }
@@ -331,45 +333,46 @@ impl<'a> Batch<'a> {
         let Self {
             areas,
             pool,
-            first,
+            slots,
             pages,
         } = self;
+        let place = |piece: &Piece| {
+            let slots = slots.get(piece.payload);
+            slots.map_or(0, |slots| slots.payload.start) + piece.nth
+        };
         let mut left = sent;
-        for (page, (piece, own)) in Self::pieces(areas).zip(pages).enumerate() {
-            let index = first.get(piece.payload).copied().unwrap_or(0) + piece.nth;
+        let mut rest = Self::pieces(areas).zip(pages).enumerate().peekable();
+        // Those that went come first: whole, and at most one in part.
+        pool.sent(core::iter::from_fn(|| {
+            let (page, (piece, own)) = rest.next_if(|_| left > 0)?;
             let bytes = match fate(piece.len, left) {
                 Fate::Gone => piece.len,
                 Fate::Split(bytes) => bytes,
-                Fate::Back => {
-                    back_to(&pool, areas, index, own);
-                    continue;
-                }
+                Fate::Back => 0,
             };
             left -= bytes;
             took(piece.payload, page, bytes);
-            pool.sent(index, own, piece.offset, bytes, piece.len);
+            let behind = (piece.offset + bytes, piece.len - bytes);
+            Some((place(&piece), own, behind))
+        }));
+        if rest.peek().is_some() {
+            let task = kernel::current!();
+            let lock = task.mm().map(|mm| mm.mmap_read_lock());
+            let at = lock.as_ref().zip(areas.first()).and_then(|(lock, area)| {
+                vma::find::<Pool>(lock, area.base).filter(|found| found.is(&pool))
+            });
+            let back = rest.map(|(_, (piece, own))| (place(&piece), own));
+            pool.restore(at.as_ref(), back);
         }
         // What was not swapped of an area that is done: head and tail room.
         let mut sum = 0;
-        for (area, &first) in areas.iter().zip(&first) {
+        for (area, slots) in areas.iter().zip(&slots) {
             sum += area.len;
             if sum > sent {
                 break;
             }
-            let start = first - area.first;
-            pool.clear(start..first);
-            pool.clear(first + area.used..start + area.pages);
+            pool.clear(slots.area.start..slots.payload.start);
+            pool.clear(slots.payload.end..slots.area.end);
         }
     }
-}
-
-/// Puts a page back that was not sent, whether its mapping is still there or not.
-fn back_to(pool: &Kept<Pool>, areas: &[Area], index: usize, page: OwnedPage) {
-    let task = kernel::current!();
-    let lock = task.mm().map(|mm| mm.mmap_read_lock());
-    let at = lock
-        .as_ref()
-        .zip(areas.first())
-        .and_then(|(lock, area)| vma::find::<Pool>(lock, area.base).filter(|found| found.is(pool)));
-    pool.restore(at.as_ref(), index, page);
 }
