@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The rows of the error table that are about the arguments of zc_readv, over IPv4 and
+ * IPv6. Every call is made with data queued and an older payload in the window; the
+ * helper checks that it fails twice in the same way and changes nothing, the end of
+ * each test that every byte can still be received.
+ */
+#include "zt.h"
+
+#define OLD	3000	/* bytes in the window before */
+#define QUEUED	5000	/* bytes queued while calls fail */
+
+FIXTURE(rx)
+{
+	struct zt z;
+	size_t queued;
+};
+
+FIXTURE_VARIANT(rx)
+{
+	enum zt_path path;
+};
+
+FIXTURE_VARIANT_ADD(rx, v4) { .path = ZT_LO4 };
+FIXTURE_VARIANT_ADD(rx, v6) { .path = ZT_LO6 };
+
+FIXTURE_SETUP(rx)
+{
+	struct zt *z = &self->z;
+
+	zt_open(_metadata, z, 64, 8);
+	zt_tcp(_metadata, variant->path, &z->rx, &z->tx);
+	zt_send(_metadata, z->tx, OLD, 0);
+	zt_zc_recv(_metadata, z->dev, z->rx, z->win, 2, OLD, 0);
+	zt_send(_metadata, z->tx, QUEUED, OLD);
+	zt_arrived(_metadata, z->rx, QUEUED);
+	self->queued = QUEUED;
+	zt_remember(_metadata, z, ZT_PAGES(8));
+}
+
+FIXTURE_TEARDOWN(rx)
+{
+	zt_recv(_metadata, self->z.rx, self->queued, OLD);
+	zt_nothing(_metadata, self->z.rx);
+}
+
+static struct zcio_readv call_of(const struct zt *z, const void *iov, unsigned int n)
+{
+	return (struct zcio_readv){ .fd = z->rx, .iovcnt = n, .iov = ZT_PTR(iov) };
+}
+
+/* The regions @iov fail with @err, because of element @index. */
+#define REFUSED(err, index, iov) \
+	zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, ARRAY_SIZE(iov)), err, index, \
+		       iov, sizeof(iov))
+
+TEST_F(rx, count_0_is_EINVAL)
+{
+	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGE) };
+
+	zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, 0), EINVAL, -1, iov, sizeof(iov));
+}
+
+TEST_F(rx, count_negative_is_EINVAL)
+{
+	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGE) };
+	static const int counts[] = { 0, -1, -1024, INT32_MIN };
+
+	for (int i = 0; i < ARRAY_SIZE(counts); i++) {
+		EXPECT_EQ(-1, zc_readv(self->z.rx, iov, counts[i]));
+		EXPECT_EQ(EINVAL, errno);
+		zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, counts[i]), EINVAL, -1,
+			       iov, sizeof(iov));
+	}
+}
+
+TEST_F(rx, count_above_1024_is_EINVAL)
+{
+	static struct iovec iov[ZCIO_MAX_ELEMENTS + 1];
+	char *win = zt_window(_metadata, self->z.ctx, ARRAY_SIZE(iov));
+
+	for (int i = 0; i < ARRAY_SIZE(iov); i++)
+		iov[i] = zt_iov(win + ZT_PAGES(i), ZT_PAGE);
+	REFUSED(EINVAL, -1, iov);
+	EXPECT_EQ(-1, zc_readv(self->z.rx, iov, ARRAY_SIZE(iov)));
+	EXPECT_EQ(EINVAL, errno);
+}
+
+/* Which element is said to be wrong where two overlap is free, but one of the two. */
+static void overlap(struct __test_metadata *_metadata, struct zt *z, const struct iovec *iov,
+		    unsigned int n, int one, int other)
+{
+	struct zcio_readv call = call_of(z, iov, n);
+
+	ASSERT_EQ(-EINVAL, zt_readv_raw(z->dev, &call));
+	ASSERT_TRUE(call.error_index == one || call.error_index == other) {
+		TH_LOG("error_index %d", call.error_index);
+	}
+	zt_readv_fails(_metadata, z, call_of(z, iov, n), EINVAL, call.error_index, iov,
+		       n * sizeof(*iov));
+}
+
+TEST_F(rx, overlap_identical_is_EINVAL)
+{
+	char *w = self->z.win;
+	struct iovec iov[] = { zt_iov(w, ZT_PAGE), zt_iov(w, ZT_PAGE) };
+
+	overlap(_metadata, &self->z, iov, 2, 0, 1);
+}
+
+TEST_F(rx, overlap_partial_is_EINVAL)
+{
+	char *w = self->z.win;
+	struct iovec iov[] = { zt_iov(w, ZT_PAGES(2)), zt_iov(w + ZT_PAGE, ZT_PAGES(2)) };
+
+	overlap(_metadata, &self->z, iov, 2, 0, 1);
+}
+
+TEST_F(rx, overlap_inside_is_EINVAL)
+{
+	char *w = self->z.win;
+	struct iovec iov[] = { zt_iov(w, ZT_PAGES(8)), zt_iov(w + ZT_PAGES(3), ZT_PAGE) };
+
+	overlap(_metadata, &self->z, iov, 2, 0, 1);
+}
+
+TEST_F(rx, overlap_of_one_byte_is_EINVAL)
+{
+	char *w = self->z.win;
+	struct iovec iov[] = { zt_iov(w, ZT_PAGE + 1), zt_iov(w + ZT_PAGE, ZT_PAGE) };
+
+	overlap(_metadata, &self->z, iov, 2, 0, 1);
+}
+
+TEST_F(rx, overlap_in_falling_order_is_EINVAL)
+{
+	char *w = self->z.win;
+	struct iovec iov[] = {
+		zt_iov(w + ZT_PAGES(6), ZT_PAGE), zt_iov(w + ZT_PAGES(3), ZT_PAGES(2)),
+		zt_iov(w + ZT_PAGES(2), ZT_PAGES(2)), zt_iov(w, ZT_PAGE),
+	};
+
+	overlap(_metadata, &self->z, iov, 4, 1, 2);
+}
+
+TEST_F(rx, overlap_of_first_and_last_is_EINVAL)
+{
+	char *w = self->z.win;
+	struct iovec iov[33];
+
+	for (int i = 0; i < 32; i++)
+		iov[i] = zt_iov(w + ZT_PAGES(i), ZT_PAGE);
+	iov[32] = iov[0];
+	overlap(_metadata, &self->z, iov, 33, 0, 32);
+}
+
+TEST_F(rx, adjacent_regions_in_any_order_are_good)
+{
+	char *w = self->z.win;
+	struct iovec iov[] = {
+		zt_iov(w + ZT_PAGES(2), ZT_PAGE), zt_iov(w, ZT_PAGE), zt_iov(w + ZT_PAGE, ZT_PAGE),
+	};
+	size_t got = 0;
+	int n = zt_readv(self->z.dev, self->z.rx, iov, 3, NULL, 0);
+
+	ASSERT_LT(0, n);
+	for (int i = 0; i < n; i++)
+		got += iov[i].iov_len;
+	zt_recv(_metadata, self->z.rx, QUEUED - got, OLD + got);
+	self->queued = 0;
+}
+
+TEST_F(rx, wrap_around_is_EINVAL)
+{
+	char *w = self->z.win;
+	struct iovec all[] = { zt_iov(w, SIZE_MAX) };
+	struct iovec past[] = { zt_iov(w, ZT_PAGE), zt_iov(-ZT_PAGE, ZT_PAGES(2)) };
+	struct iovec back[] = { zt_iov(w, ZT_PAGE), zt_iov(w + ZT_PAGE, -ZT_PAGE) };
+
+	REFUSED(EINVAL, 0, all);
+	REFUSED(EINVAL, 1, past);
+	REFUSED(EINVAL, 1, back);
+}
+
+TEST_F(rx, region_too_small_is_EINVAL)
+{
+	char *w = self->z.win;
+	struct iovec none[] = { zt_iov(w, 0) };
+	struct iovec one[] = { zt_iov(w, ZT_PAGES(2)), zt_iov(w + ZT_PAGES(2), 1) };
+	struct iovec almost[] = { zt_iov(w, ZT_PAGE - 1) };
+	struct zcio_info info;
+
+	REFUSED(EINVAL, 0, none);
+	REFUSED(EINVAL, 1, one);
+	REFUSED(EINVAL, 0, almost);
+	ASSERT_EQ(0, zcio_info(self->z.ctx, self->z.rx, &info));
+	EXPECT_EQ(ZT_PAGE, info.min_region);
+}
+
+TEST_F(rx, region_without_a_whole_page_is_EINVAL)
+{
+	char *w = self->z.win;
+	struct iovec across[] = { zt_iov(w + 1, ZT_PAGES(2) - 2) };
+	struct iovec inside[] = { zt_iov(w + 100, 100) };
+	struct iovec shifted[] = { zt_iov(w + 1, ZT_PAGE) };
+
+	REFUSED(EINVAL, 0, across);
+	REFUSED(EINVAL, 0, inside);
+	REFUSED(EINVAL, 0, shifted);
+}
+
+TEST_F(rx, unknown_flag_is_EINVAL)
+{
+	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGE) };
+
+	for (int bit = 0; bit < 32; bit++) {
+		struct zcio_readv call = call_of(&self->z, iov, 1);
+
+		call.flags = 1U << bit;
+		if (call.flags != ZCIO_DONTWAIT)
+			zt_readv_fails(_metadata, &self->z, call, EINVAL, -1, iov, sizeof(iov));
+	}
+}
+
+TEST_F(rx, reserved_field_is_EINVAL)
+{
+	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGE) };
+	struct zcio_readv call = call_of(&self->z, iov, 1);
+
+	for (int i = 0; i < ARRAY_SIZE(call.reserved); i++) {
+		call = call_of(&self->z, iov, 1);
+		call.reserved[i] = 1ULL << (i * 16);
+		zt_readv_fails(_metadata, &self->z, call, EINVAL, -1, iov, sizeof(iov));
+	}
+}
+
+/* Two pages, then a hole: arrays can end exactly there, or lie across. */
+static char *two_pages_and_a_hole(struct __test_metadata *_metadata)
+{
+	char *p = mmap(NULL, ZT_PAGES(3), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, p);
+	ASSERT_EQ(0, munmap(p + ZT_PAGES(2), ZT_PAGE));
+	return p;
+}
+
+TEST_F(rx, array_unreadable_is_EFAULT)
+{
+	char *p = two_pages_and_a_hole(_metadata);
+
+	zt_readv_fails(_metadata, &self->z, call_of(&self->z, NULL, 1), EFAULT, -1, "", 0);
+	zt_readv_fails(_metadata, &self->z, call_of(&self->z, (void *)-ZT_PAGE, 1), EFAULT, -1, "", 0);
+	zt_readv_fails(_metadata, &self->z, call_of(&self->z, p + ZT_PAGES(2), 1), EFAULT, -1, "", 0);
+	ASSERT_EQ(0, mprotect(p, ZT_PAGES(2), PROT_NONE));
+	zt_readv_fails(_metadata, &self->z, call_of(&self->z, p, 1), EFAULT, -1, "", 0);
+}
+
+TEST_F(rx, array_half_unmapped_is_EFAULT)
+{
+	char *p = two_pages_and_a_hole(_metadata);
+	struct iovec *iov = (void *)(p + ZT_PAGES(2) - sizeof(*iov));
+
+	iov[0] = zt_iov(self->z.win, ZT_PAGE);
+	zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, 2), EFAULT, -1, iov, sizeof(*iov));
+	iov = (void *)(p + ZT_PAGES(2) - sizeof(*iov) / 2);
+	zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, 1), EFAULT, -1, iov,
+		       sizeof(*iov) / 2);
+}
+
+TEST_F(rx, array_that_cannot_be_written_is_EFAULT)
+{
+	char *p = two_pages_and_a_hole(_metadata);
+	struct iovec *iov = (void *)(p + ZT_PAGE - sizeof(*iov));
+
+	iov[0] = zt_iov(self->z.win, ZT_PAGE);
+	iov[1] = zt_iov(self->z.win + ZT_PAGE, ZT_PAGE);
+	ASSERT_EQ(0, mprotect(p + ZT_PAGE, ZT_PAGE, PROT_READ));
+	zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, 2), EFAULT, -1, iov,
+		       2 * sizeof(*iov));
+	ASSERT_EQ(0, mprotect(p, ZT_PAGE, PROT_READ));
+	zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, 1), EFAULT, -1, iov, sizeof(*iov));
+}
+
+TEST_F(rx, payload_array_that_cannot_be_written_is_EFAULT)
+{
+	char *p = two_pages_and_a_hole(_metadata);
+	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGE), zt_iov(self->z.win + ZT_PAGE, ZT_PAGE) };
+	struct zcio_readv call = call_of(&self->z, iov, 2);
+
+	call.payloads = 16;
+	zt_readv_fails(_metadata, &self->z, call, EFAULT, -1, iov, sizeof(iov));
+	call.payloads = ZT_PTR(p + ZT_PAGES(2) - sizeof(struct zcio_payload));
+	zt_readv_fails(_metadata, &self->z, call, EFAULT, -1, iov, sizeof(iov));
+	ASSERT_EQ(0, mprotect(p, ZT_PAGES(2), PROT_READ));
+	call.payloads = ZT_PTR(p);
+	zt_readv_fails(_metadata, &self->z, call, EFAULT, -1, iov, sizeof(iov));
+}
+
+/* A window that was mapped read-only. */
+TEST_F(rx, payload_array_in_a_window_is_EFAULT)
+{
+	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGE) };
+	struct zcio_readv call = call_of(&self->z, iov, 1);
+
+	call.payloads = ZT_PTR(self->z.win + ZT_PAGES(8));
+	zt_readv_fails(_metadata, &self->z, call, EFAULT, -1, iov, sizeof(iov));
+}
+
+TEST_F(rx, region_outside_every_window_is_EFAULT)
+{
+	char *heap = aligned_alloc(ZT_PAGE, ZT_PAGES(4)), *hole = two_pages_and_a_hole(_metadata);
+	struct iovec plain[] = { zt_iov(self->z.win, ZT_PAGE), zt_iov(heap, ZT_PAGE) };
+	struct iovec pool[] = { zt_iov(self->z.pool, ZT_PAGE) };
+	struct iovec nothing[] = { zt_iov(hole + ZT_PAGES(2), ZT_PAGE) };
+	struct iovec null[] = { zt_iov(NULL, ZT_PAGE) };
+	struct iovec kernel[] = { zt_iov(0xffff888000000000UL, ZT_PAGE) };
+
+	memset(heap, 7, ZT_PAGES(4));
+	REFUSED(EFAULT, 1, plain);
+	REFUSED(EFAULT, 0, pool);
+	REFUSED(EFAULT, 0, nothing);
+	REFUSED(EFAULT, 0, null);
+	REFUSED(EFAULT, 0, kernel);
+	for (size_t i = 0; i < ZT_PAGES(4); i++)
+		ASSERT_EQ(7, heap[i]);
+	free(heap);
+}
+
+TEST_F(rx, region_half_outside_its_window_is_EFAULT)
+{
+	char *w = self->z.win;
+	struct iovec behind[] = { zt_iov(w, ZT_PAGE), zt_iov(w + ZT_PAGES(63), ZT_PAGES(2)) };
+	struct iovec before[] = { zt_iov(w - ZT_PAGE, ZT_PAGES(2)) };
+	struct iovec large[] = { zt_iov(w, ZT_PAGES(1) << 30) };
+
+	REFUSED(EFAULT, 1, behind);
+	REFUSED(EFAULT, 0, before);
+	REFUSED(EFAULT, 0, large);
+}
+
+TEST_F(rx, region_with_an_unmapped_middle_is_EFAULT)
+{
+	char *w = self->z.win + ZT_PAGES(16);
+	struct iovec across[] = { zt_iov(w, ZT_PAGES(5)) };
+	struct iovec gone[] = { zt_iov(w + ZT_PAGES(2), ZT_PAGE) };
+
+	ASSERT_EQ(0, munmap(w + ZT_PAGES(2), ZT_PAGE));
+	REFUSED(EFAULT, 0, across);
+	REFUSED(EFAULT, 0, gone);
+}
+
+/* The window of a process is no window of another one's. */
+TEST_F(rx, region_of_the_parent_is_EFAULT_in_the_child)
+{
+	pid_t pid = fork();
+	int status;
+
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		struct iovec iov = zt_iov(self->z.win, ZT_PAGE);
+
+		_exit(zt_readv(self->z.dev, self->z.rx, &iov, 1, NULL, 0) == -EFAULT ? 0 : 1);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	zt_unchanged(_metadata, &self->z);
+}
+
+/* What is wrong with the arguments is said before anything about the descriptor. */
+TEST_F(rx, first_wrong_element_is_named)
+{
+	char *w = self->z.win;
+	struct iovec iov[] = {
+		zt_iov(w, ZT_PAGE), zt_iov(w + ZT_PAGE, ZT_PAGE), zt_iov(w + ZT_PAGES(2), 5),
+		zt_iov(w + ZT_PAGES(3), 0),
+	};
+
+	REFUSED(EINVAL, 2, iov);
+}
+
+TEST_HARNESS_MAIN
