@@ -198,7 +198,7 @@ def verdict(guest, finished, timeout):
 
 def main():
     sys.stdout.reconfigure(line_buffering=True)
-    run = setting("RUN")
+    run = os.environ["ZCIO_RUN"]
     config = {
         "KERNEL": setting("KERNEL"), "TOP": setting("TOP"), "CACHE": setting("CACHE"),
         "NIC": setting("NIC", "e1000e"), "MTU": setting("MTU", "9000"),
