@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ranges of addresses, areas and batches: against models that are plain and slow, with
+//! numbers that cannot wrap.
+
+use proptest::prelude::*;
+use zcio_plan::plan::area::{check, Rooms};
+use zcio_plan::plan::span::{check_region, find_overlap, Span};
+use zcio_plan::plan::transmit::{batch, fate, Fate};
+use zcio_plan::plan::PAGE_SIZE;
+
+const PAGE: u128 = PAGE_SIZE as u128;
+const TOP: u128 = usize::MAX as u128;
+
+fn span(base: usize, len: usize) -> Span {
+    Span { base, len }
+}
+
+/// Any number, often one near zero, a page boundary or the end of the address space.
+fn any_number() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        0..4 * PAGE_SIZE,
+        (0usize..20, 0usize..4).prop_map(|(pages, more)| pages * PAGE_SIZE + more),
+        (1usize..20, 0usize..4).prop_map(|(pages, less)| pages * PAGE_SIZE - less),
+        (0usize..4 * PAGE_SIZE).prop_map(|less| usize::MAX - less),
+        (0usize..20).prop_map(|pages| pages.wrapping_neg().wrapping_mul(PAGE_SIZE)),
+        any::<usize>(),
+    ]
+}
+
+fn any_span() -> impl Strategy<Value = Span> {
+    (any_number(), any_number()).prop_map(|(base, len)| span(base, len))
+}
+
+/// The span's end, where it does not wrap.
+fn end(s: &Span) -> Option<u128> {
+    let end = s.base as u128 + s.len as u128;
+    (end <= TOP).then_some(end)
+}
+
+/// The whole pages of a span: the slow way would not end, so by division.
+fn whole(s: &Span) -> Option<(u128, u128)> {
+    let end = end(s)?;
+    let first = (s.base as u128).div_ceil(PAGE) * PAGE;
+    (first <= TOP).then(|| (first, if end > first { (end - first) / PAGE } else { 0 }))
+}
+
+#[test]
+fn regions_at_the_end_of_the_address_space() {
+    let last = usize::MAX - PAGE_SIZE + 1;
+    assert_eq!(span(last, PAGE_SIZE - 1).whole_pages(), Some((last, 0)));
+    assert_eq!(span(last, PAGE_SIZE).whole_pages(), None);
+    assert_eq!(span(last + 1, 10).whole_pages(), None);
+    assert_eq!(span(last - PAGE_SIZE, PAGE_SIZE).whole_pages(), Some((last - PAGE_SIZE, 1)));
+    assert_eq!(check_region(&span(last - PAGE_SIZE, PAGE_SIZE), PAGE_SIZE), Some((last - PAGE_SIZE, 1)));
+    assert_eq!(check_region(&span(usize::MAX, usize::MAX), 1), None);
+    assert_eq!(check_region(&span(usize::MAX, 0), 0), None);
+    assert_eq!(check_region(&span(0, usize::MAX), usize::MAX), None);
+}
+
+#[test]
+fn a_region_needs_whole_pages() {
+    for (base, len, pages) in [
+        (0x4000, 4096, Some((0x4000, 1))),
+        (0x4001, 4096, None),
+        (0x4001, 8190, None),
+        (0x4001, 8191, Some((0x5000, 1))),
+        (0x4fff, 4097, Some((0x5000, 1))),
+        (0x4fff, 4096, None),
+        (0x4000, 0xa000, Some((0x4000, 10))),
+        (0x4000, 4095, None),
+        (0x4000, 0, None),
+    ] {
+        assert_eq!(check_region(&span(base, len), PAGE_SIZE), pages, "{base:#x} + {len}");
+        assert_eq!(check_region(&span(base, len), 0), pages, "one page at least");
+    }
+    assert_eq!(check_region(&span(0, 8192), 4097), Some((0, 2)));
+    assert_eq!(check_region(&span(0, 8192), 8193), None);
+}
+
+#[test]
+fn neighbours_do_not_overlap_and_the_same_does() {
+    let mut order = [0; 3];
+    let three = [span(0, 4096), span(4096, 4096), span(8192, 1)];
+    assert_eq!(find_overlap(&three, &mut order), None);
+    let reverse = [three[2], three[1], three[0]];
+    assert_eq!(find_overlap(&reverse, &mut order), None);
+    let touching = [span(8191, 2), span(0, 4096), span(8192, 1)];
+    assert!(matches!(find_overlap(&touching, &mut order), Some(0 | 2)));
+    assert_eq!(find_overlap(&[three[0], three[0]], &mut order[..2]), Some(1));
+    assert_eq!(find_overlap(&three[..1], &mut order[..1]), None);
+    assert_eq!(find_overlap(&[], &mut []), None);
+}
+
+/// A span that holds others is found, though its neighbour in order is another one's.
+#[test]
+fn one_inside_another() {
+    let mut order = [0; 4];
+    let spans = [span(100, 10), span(50, 10), span(0, 1000), span(20, 5)];
+    assert!(find_overlap(&spans, &mut order).is_some());
+}
+
+/// Up to 1024 ranges of whole pages in any order: what the module is given.
+fn any_spans() -> impl Strategy<Value = Vec<Span>> {
+    let few = prop::collection::vec((0usize..300, 1usize..12), 0..14);
+    let many = prop::collection::vec((0usize..40_000, 1usize..3), 0..60);
+    prop_oneof![few, many].prop_map(|list| {
+        list.iter().map(|(at, pages)| span(at * 512, pages * 512)).collect()
+    })
+}
+
+/// Ranges that follow each other, some with gaps, in any order: none overlap.
+fn apart() -> impl Strategy<Value = Vec<Span>> {
+    prop::collection::vec((0usize..3, 1usize..5), 0..1024).prop_map(|list| {
+        let mut at = 0;
+        let step = |(gap, len): &(usize, usize)| {
+            let s = span(at + gap * 4096, len * 4096);
+            at = s.base + s.len;
+            s
+        };
+        list.iter().map(step).collect()
+    })
+}
+
+fn overlap(a: &Span, b: &Span) -> bool {
+    let (a, b) = ((a.base as u128, end(a).unwrap()), (b.base as u128, end(b).unwrap()));
+    a.0 < b.1 && b.0 < a.1
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn ends_and_whole_pages(s in any_span(), min in any_number()) {
+        prop_assert_eq!(s.end().map(|e| e as u128), end(&s));
+        let pages = s.whole_pages().map(|(first, n)| (first as u128, n as u128));
+        prop_assert_eq!(pages, whole(&s));
+        let wanted = whole(&s).filter(|(_, n)| *n >= 1 && *n * PAGE >= min as u128);
+        prop_assert_eq!(check_region(&s, min).map(|(first, n)| (first as u128, n as u128)), wanted);
+        if let Some((first, n)) = check_region(&s, min) {
+            prop_assert!(s.contains(&span(first, n * PAGE_SIZE)));
+        }
+    }
+
+    #[test]
+    fn contains_is_what_it_says(a in any_span(), b in any_span()) {
+        let inside = match (end(&a), end(&b)) {
+            (Some(a_end), Some(b_end)) => a.base <= b.base && b_end <= a_end,
+            _ => false,
+        };
+        prop_assert_eq!(a.contains(&b), inside);
+        prop_assert_eq!(a.contains(&a), end(&a).is_some());
+    }
+
+    #[test]
+    fn overlaps_as_found_by_comparing_all_pairs(spans in any_spans()) {
+        let mut order = vec![0; spans.len()];
+        let found = find_overlap(&spans, &mut order);
+        let hit = |i: usize| (0..spans.len()).any(|j| i != j && overlap(&spans[i], &spans[j]));
+        prop_assert_eq!(found.is_some(), (0..spans.len()).any(hit));
+        if let Some(i) = found {
+            prop_assert!(hit(i), "{} overlaps none", i);
+        }
+    }
+
+    #[test]
+    fn an_overlap_is_found_wherever_it_is(
+        (spans, moved) in apart().prop_flat_map(|s| (Just(s.clone()).prop_shuffle(), Just(s.len()))),
+        (from, to) in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+    ) {
+        let mut order = vec![0; spans.len()];
+        prop_assert_eq!(find_overlap(&spans, &mut order), None);
+        if moved < 2 {
+            return Ok(());
+        }
+        let (from, to) = (from.index(moved), to.index(moved));
+        if from != to {
+            let mut spans = spans;
+            spans[from] = span(spans[to].base + spans[to].len - 1, 1);
+            prop_assert!(find_overlap(&spans, &mut order).is_some());
+        }
+    }
+
+    /// A pair passes if and only if each single condition holds.
+    #[test]
+    fn areas_pass_as_their_conditions_say(
+        (area, payload) in prop_oneof![(any_span(), any_span()), small_pair()],
+        head in prop_oneof![0usize..200, any_number()],
+        tail in prop_oneof![0usize..200, any_number()],
+    ) {
+        let good = || {
+            let (area_end, payload_end) = (end(&area)?, end(&payload)?);
+            let fine = area.base % PAGE_SIZE == 0
+                && area.len % PAGE_SIZE == 0
+                && area.len > 0
+                && payload.len > 0
+                && payload.base >= area.base
+                && payload_end <= area_end
+                && payload.base - area.base >= head
+                && area_end - payload_end >= tail as u128;
+            fine.then_some(())
+        };
+        prop_assert_eq!(check(&area, &payload, Rooms { head, tail }).is_some(), good().is_some());
+    }
+
+    /// The pieces of an area are the payload's bytes, one by one.
+    #[test]
+    fn pieces_are_the_payload((area, payload) in small_pair()) {
+        let Some(got) = check(&area, &payload, Rooms::default()) else { return Ok(()) };
+        prop_assert_eq!((got.base, got.pages, got.len), (area.base, area.len / PAGE_SIZE, payload.len));
+        prop_assert!(got.used >= 1 && got.first + got.used <= got.pages);
+        let mut bytes = payload.base..payload.base + payload.len;
+        for n in 0..got.used {
+            let (offset, len) = got.piece(n);
+            prop_assert!(len > 0 && offset + len <= PAGE_SIZE, "piece {}: {} at {}", n, len, offset);
+            for i in 0..len {
+                let at = area.base + (got.first + n) * PAGE_SIZE + offset + i;
+                prop_assert_eq!(bytes.next(), Some(at));
+            }
+        }
+        prop_assert_eq!(bytes.next(), None);
+        prop_assert_eq!(got.piece(got.used).1, 0);
+    }
+
+    /// Pages by what went of them: whole ones, at most one in part, then none.
+    #[test]
+    fn fates_add_up(lens in prop::collection::vec(1usize..5000, 1..20), share in 0.0f64..=1.0) {
+        let all: usize = lens.iter().sum();
+        let sent = (all as f64 * share) as usize;
+        let mut left = sent;
+        let (mut gone, mut rest) = (0, false);
+        for len in &lens {
+            let bytes = match fate(*len, left) {
+                Fate::Gone => *len,
+                Fate::Split(n) => {
+                    prop_assert!(n > 0 && n < *len);
+                    n
+                }
+                Fate::Back => 0,
+            };
+            prop_assert!(!rest || bytes == 0, "bytes went behind bytes that did not");
+            rest |= bytes < *len;
+            left -= bytes;
+            gone += bytes;
+        }
+        prop_assert_eq!(gone, sent);
+    }
+
+    /// As many payloads as fit, at least one, and never one more.
+    #[test]
+    fn batches_are_as_large_as_they_can_be(
+        pages in prop::collection::vec(prop_oneof![1usize..40, Just(usize::MAX)], 0..40),
+        most in 0usize..200,
+    ) {
+        let count = batch(pages.iter().copied(), most);
+        let sum = |n: usize| pages[..n].iter().map(|p| *p as u128).sum::<u128>();
+        let largest = (1..=pages.len()).filter(|n| sum(*n) <= most as u128).max();
+        prop_assert_eq!(count, largest.unwrap_or(pages.len().min(1)));
+    }
+}
+
+/// Areas of a few pages, and payloads that often lie inside them and touch their ends.
+fn small_pair() -> impl Strategy<Value = (Span, Span)> {
+    let edge = || {
+        prop_oneof![
+            0usize..9 * PAGE_SIZE,
+            (0usize..9).prop_map(|pages| pages * PAGE_SIZE),
+            (1usize..9).prop_map(|pages| pages * PAGE_SIZE - 1),
+            (0usize..9).prop_map(|pages| pages * PAGE_SIZE + 1),
+        ]
+    };
+    (1usize..4, 1usize..9, edge(), edge()).prop_map(|(first, pages, a, b)| {
+        let area = span(first * PAGE_SIZE, pages * PAGE_SIZE);
+        (area, span(area.base + a.min(b), a.max(b) - a.min(b)))
+    })
+}
+
+#[test]
+fn fates_at_the_edges() {
+    assert_eq!(fate(4096, 4096), Fate::Gone);
+    assert_eq!(fate(4096, 9999), Fate::Gone);
+    assert_eq!(fate(4096, 4095), Fate::Split(4095));
+    assert_eq!(fate(4096, 1), Fate::Split(1));
+    assert_eq!(fate(4096, 0), Fate::Back);
+}
