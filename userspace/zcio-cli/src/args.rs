@@ -99,17 +99,17 @@ pub struct Receive {
     /// Where to put what is received: a file, '-' for stdout, 'none' for nowhere
     #[arg(long, value_name = "FILE", default_value = "none")]
     pub output: PathBuf,
-    /// Bytes of a region of the window; one holds one payload
-    #[arg(long, value_name = "SIZE", default_value = "64K", value_parser = size)]
+    /// Bytes of a region of the window; one holds one payload, so longer ones are split
+    #[arg(long, value_name = "SIZE", default_value = "16K", value_parser = size)]
     pub region: usize,
     /// Regions in a call
-    #[arg(long, value_name = "N", default_value_t = 256)]
+    #[arg(long, value_name = "N", default_value_t = 1024)]
     pub elements: usize,
     /// Bytes of the buffer with --copy
-    #[arg(long, value_name = "SIZE", default_value = "512K", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = size)]
     pub chunk: usize,
     /// Wait until so many bytes have come (SO_RCVLOWAT); few large calls cost less
-    #[arg(long, value_name = "SIZE", default_value = "256K", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = size)]
     pub wait: usize,
     /// Change the context's copy threshold: smaller receives are copied
     #[arg(long, value_name = "SIZE", value_parser = size)]
