@@ -100,6 +100,14 @@ fn one_inside_another() {
     assert!(find_overlap(&spans, &mut order).is_some());
 }
 
+/// What wraps around must not come here; if it did, it would not pass.
+#[test]
+fn a_range_that_wraps_overlaps() {
+    let wraps = span(usize::MAX - 5, 100);
+    assert!(find_overlap(&[span(0, 10), wraps, span(usize::MAX - 1, 1)], &mut [0; 3]).is_some());
+    assert!(find_overlap(&[wraps, span(usize::MAX - 1, 1), span(0, 10)], &mut [0; 3]).is_some());
+}
+
 /// Up to 1024 ranges of whole pages in any order: what the module is given.
 fn any_spans() -> impl Strategy<Value = Vec<Span>> {
     let few = prop::collection::vec((0usize..300, 1usize..12), 0..14);

@@ -99,6 +99,7 @@ impl Regions {
             }
             Step::Fill { region, page, offset, len, begins, why, .. } => {
                 assert_eq!(piece.verdict, Verdict::Copy(why), "not the reason that was given");
+                assert_eq!(len, piece.len.min(PAGE_SIZE - offset), "the page has room for more");
                 (region, page, offset, len, begins)
             }
             Step::Full => unreachable!(),
@@ -196,6 +197,11 @@ fn payloads(room: &[usize], pieces: &[Piece]) -> Vec<usize> {
     regions.payloads.iter().map(|p| p.len).collect()
 }
 
+/// The same where bytes around payload are seen, which is not the planner's to prevent.
+fn payloads_only(room: &[usize], pieces: &[Piece]) -> Vec<usize> {
+    Regions::lay(room, pieces).payloads.iter().map(|p| p.len).collect()
+}
+
 #[test]
 fn a_split_frame_is_one_payload() {
     // e1000e, MTU 9000: two whole pages and a part.
@@ -225,6 +231,13 @@ fn copied_bytes_fill_up_an_owned_page_but_not_a_shown_one() {
     assert_eq!(payloads(&[2], &[owned(100, 200), copy(50)]), [250]);
     assert_eq!(payloads(&[2], &[show(), copy(50)]), [4146]);
     assert_eq!(payloads(&[1, 1], &[show(), copy(50)]), [4096, 50]);
+}
+
+/// Shown pages are whole ones; if one were not, its rest would still be somebody else's.
+#[test]
+fn nothing_is_added_to_a_shown_page() {
+    let part = Piece { offset: 0, len: 100, verdict: Verdict::Show };
+    assert_eq!(payloads_only(&[2, 2], &[part, copy(50)]), [100, 50]);
 }
 
 #[test]
