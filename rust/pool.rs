@@ -134,19 +134,39 @@ impl Pool {
         for page in &pages {
             page.clear();
         }
-        while pages.len() < n {
-            let page = self.context.account.charge(Holder::Pool, 1).and_then(|()| {
-                OwnedPage::to_send().inspect_err(|_| self.context.account.uncharge(Holder::Pool, 1))
-            });
-            match page {
+        let missing = n - pages.len();
+        if let Err(e) = self.charge(missing) {
+            self.give_back(pages);
+            return Err(e);
+        }
+        for done in 0..missing {
+            match OwnedPage::to_send() {
                 Ok(page) => pages.push(page, GFP_KERNEL)?,
                 Err(e) => {
+                    let account = &self.context.account;
+                    account.uncharge(Holder::Pool, missing - done);
                     self.give_back(pages);
                     return Err(e);
                 }
             }
         }
         Ok(pages)
+    }
+
+    /// Charges `n` more pages. At the limit, as many sent pages are let go first: they are
+    /// then no longer the pool's but the send buffer's (or a receiver's) to bound.
+    fn charge(&self, n: usize) -> Result {
+        let account = &self.context.account;
+        if account.charge(Holder::Pool, n).is_ok() {
+            return Ok(());
+        }
+        let mut state = self.state.lock();
+        for _ in 0..n {
+            if state.leaving.pop().is_some() {
+                account.uncharge(Holder::Pool, 1);
+            }
+        }
+        account.charge(Holder::Pool, n)
     }
 
     /// Takes back pages that were reserved, or that stood in and are not needed.

@@ -203,6 +203,23 @@ TEST_F(limit, send_at_the_limit_is_ENOBUFS)
 	zt_recv(_metadata, z->rx, ZT_PAGES(LIMIT / 2), 0);
 }
 
+/* What waits in the send buffer is that one's to bound: the pool lets go of it. */
+TEST_F(limit, sent_pages_do_not_use_up_the_limit)
+{
+	enum { PAGES = LIMIT / 4, ROUNDS = 12 };
+	struct zt *z = &self->z;
+	struct iovec area[1][2];
+
+	z->pool = zt_pool(_metadata, z->ctx, PAGES);
+	area[0][0] = area[0][1] = zt_iov(z->pool, ZT_PAGES(PAGES));
+	for (uint64_t i = 0; i < ROUNDS; i++) {
+		zt_fill(z->pool, ZT_PAGES(PAGES), i * ZT_PAGES(PAGES));
+		ASSERT_EQ(1, zc_writev(z->tx, area, 1));
+		ASSERT_LE(zt_info(_metadata, z->ctx).pool_pages, (uint64_t)LIMIT);
+	}
+	zt_recv(_metadata, z->rx, ROUNDS * ZT_PAGES(PAGES), 0);
+}
+
 TEST_F(limit, leaving_gives_all_back)
 {
 	struct zt *z = &self->z;
