@@ -220,6 +220,52 @@ ZT_UNUSED static void zt_recv(struct __test_metadata *_metadata, int fd, size_t 
 	}
 }
 
+/* The same in a thread of its own, for more than the sockets' buffers hold. */
+struct zt_stream {
+	int fd;
+	bool sends;
+	size_t len;
+	uint64_t pos;
+	int err;		/* errno, or ENOMSG for a wrong byte */
+	pthread_t thread;
+};
+
+static inline void *zt_stream_run(void *arg)
+{
+	struct zt_stream *s = arg;
+	unsigned char buf[32768];
+
+	while (s->len && !s->err) {
+		size_t want = s->len < sizeof(buf) ? s->len : sizeof(buf);
+		ssize_t n;
+
+		if (s->sends)
+			zt_fill(buf, want, s->pos);
+		n = s->sends ? send(s->fd, buf, want, MSG_NOSIGNAL) : recv(s->fd, buf, want, 0);
+		if (n <= 0)
+			s->err = n ? errno : ENODATA;
+		else if (!s->sends && zt_same(buf, n, s->pos) != (size_t)n)
+			s->err = ENOMSG;
+		else
+			s->len -= n, s->pos += n;
+	}
+	return NULL;
+}
+
+ZT_UNUSED static void zt_stream_start(struct __test_metadata *_metadata, struct zt_stream *s)
+{
+	s->err = 0;
+	ASSERT_EQ(0, pthread_create(&s->thread, NULL, zt_stream_run, s));
+}
+
+ZT_UNUSED static void zt_stream_join(struct __test_metadata *_metadata, struct zt_stream *s)
+{
+	ASSERT_EQ(0, pthread_join(s->thread, NULL));
+	ASSERT_EQ(0, s->err) {
+		TH_LOG("%s at %llu of the stream", strerror(s->err), (unsigned long long)s->pos);
+	}
+}
+
 /* Nothing is there to be read. */
 ZT_UNUSED static void zt_nothing(struct __test_metadata *_metadata, int fd)
 {
@@ -237,6 +283,19 @@ ZT_UNUSED static void zt_arrived(struct __test_metadata *_metadata, int fd, int 
 	for (;;) {
 		ASSERT_EQ(0, ioctl(fd, FIONREAD, &n));
 		if (n >= bytes)
+			return;
+		usleep(500);
+	}
+}
+
+/* Waits until the peer has all that was sent on @fd. */
+ZT_UNUSED static void zt_acked(struct __test_metadata *_metadata, int fd)
+{
+	int n = -1;
+
+	for (;;) {
+		ASSERT_EQ(0, ioctl(fd, TIOCOUTQ, &n));
+		if (!n)
 			return;
 		usleep(500);
 	}
