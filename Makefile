@@ -32,6 +32,10 @@ help: ## this list
 setup: ## make the rig ready (done by all that need it; UPDATE=1: look for a newer kernel)
 	@echo "kernel $$($(rig)/setup) is ready"
 
+.PHONY: kernel-debug
+kernel-debug: ## build the kernel of KERNEL=debug: KASAN, lockdep, kmemleak, faults on purpose
+	@echo "kernel $$(KERNEL=debug $(rig)/setup) is ready"
+
 .PHONY: modules
 ifneq ($(KDIR),)
 modules: ## build zcio.ko (with KDIR=… against that kernel, else in the rig)

@@ -33,6 +33,12 @@ STARTS = [re.compile(pattern) for pattern in (
     r"UBSAN: ",
     r"KCSAN: ",
     r"kmemleak: \d+ new suspected memory leaks",
+    r"^unreferenced object 0x",                 # kmemleak's report, by guest-kmemleak
+    r"kmemleak: (Cannot allocate|Memory pool empty|Kernel memory leak detector disabled)",
+    r"INFO: lockdep is turned off",             # from here on it sees nothing
+    r"ODEBUG: ",
+    r"pagealloc: (memory corruption|single bit error)",
+    r"# \S+: (EXPECTATION|ASSERTION) FAILED at ",  # KUnit
     r"watchdog: BUG: soft lockup",
     r"[Ww]atchdog.* hard LOCKUP",
     r"INFO: Object \S+|Poison overwritten|Redzone overwritten",
