@@ -23,7 +23,7 @@ help: ## this list
 	@echo
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 26
 	@echo
-	@echo "  variables: KERNEL=7.2 | 7.3 | 7.3.4+deb13-amd64   the stock kernel of the rig"
+	@echo "  variables: KERNEL=7.2 | 7.3 | 7.3.4+deb13-amd64 | debug   the kernel of the rig"
 	@echo "             NIC=e1000e | virtio-net-pci | vmxnet3 | veth | lo   MTU=9000   CPUS=2   MEM=4G"
 	@echo "             TIMEOUT=600   KCMDLINE='slub_debug=FZPU'   MODULE=none   MODULE_PARAMS="
 	@echo "             TESTS='device recv*'   ONLY=host | guest   KDIR=/path   PREFIX=/usr/local"
