@@ -37,6 +37,27 @@
 
 #include "kselftest_harness.h"
 
+/* On the debug kernel (KERNEL=debug) a test has four times its time. */
+static inline void zt_patience(void)
+{
+	const char *kernel = getenv("ZCIO_KERNEL"), *end = kernel ? strrchr(kernel, '-') : NULL;
+	struct __fixture_metadata *f;
+	struct __test_metadata *t;
+
+	if (end && !strcmp(end, "-debug"))
+		for (f = __fixture_list; f; f = f->next)
+			for (t = f->tests; t; t = t->next)
+				t->timeout *= 4;
+}
+
+#undef TEST_HARNESS_MAIN
+#define TEST_HARNESS_MAIN						\
+	int main(int argc, char **argv)					\
+	{								\
+		zt_patience();						\
+		return test_harness_run(argc, argv);			\
+	}
+
 #define ZT_PAGE		4096UL
 #define ZT_PAGES(n)	((size_t)(n) * ZT_PAGE)
 #define ZT_PTR(p)	((uint64_t)(uintptr_t)(p))
