@@ -3,7 +3,7 @@
 //! A context: one open of the device, with its account, counters and settings.
 
 use crate::charge::Account;
-use crate::ground::uapi::Counters;
+use crate::ground::uapi::{Counters, Payload};
 use crate::plan::ownership::WHYS;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
@@ -62,12 +62,27 @@ pub(crate) struct Moved {
 
 impl Moved {
     /// Bytes copied, for whatever reason.
-    pub(crate) fn copied(&self) -> u64 {
+    fn copied(&self) -> u64 {
         self.copied.iter().sum()
     }
 
+    /// Bytes in all.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.mapped + self.copied()
+    }
+
+    /// What the extended form says of a payload that moved so.
+    pub(crate) fn report(&self) -> Payload {
+        Payload {
+            why: self.why(),
+            mapped: self.mapped,
+            copied: self.copied(),
+            ..Default::default()
+        }
+    }
+
     /// The `ZCIO_WHY_*` bits of the reasons.
-    pub(crate) fn why(&self) -> u32 {
+    fn why(&self) -> u32 {
         let bit = |(i, &n): (usize, &u64)| u32::from(n > 0) << i;
         self.copied.iter().enumerate().map(bit).sum()
     }

@@ -11,7 +11,7 @@ use crate::context::Moved;
 use crate::ground::page::{OwnedPage, PageRef};
 use crate::ground::socket::{Locked, Segment, Socket};
 use crate::ground::uapi::{self, IoVec, Payload, Readv};
-use crate::ground::vma;
+use crate::ground::vma::{self, Found};
 use crate::plan::ownership::{judge, Verdict, Why};
 use crate::plan::receive::{Piece, Planner, Step};
 use crate::plan::span::{check_region, find_overlap, Span};
@@ -54,10 +54,10 @@ pub(crate) fn readv(args: &mut Readv) -> Result<usize> {
     let iov = uapi::read_array::<IoVec>(args.iov as usize, count)?;
     let regions = check_regions(&iov, &mut args.error_index)?;
     // Both arrays must be writable before anything happens.
-    uapi::write_array(args.iov as usize, iov.iter().copied())?;
+    uapi::write_array(args.iov as usize, &iov)?;
     if args.payloads != 0 {
-        let none = (0..count).map(|_| Payload::default());
-        uapi::write_array(args.payloads as usize, none)?;
+        let none = KVVec::from_elem(Payload::default(), count, GFP_KERNEL)?;
+        uapi::write_array(args.payloads as usize, &none)?;
     }
 
     let socket = Socket::from_fd(args.fd)?;
@@ -84,7 +84,7 @@ pub(crate) fn readv(args: &mut Readv) -> Result<usize> {
         }
         (batch.moved, batch.payloads.len())
     };
-    locked.consume((taken.mapped + taken.copied()) as usize);
+    locked.consume(taken.bytes() as usize);
     target.context.rx.count(payloads, &taken);
     Ok(payloads)
 }
@@ -101,8 +101,8 @@ fn check_regions(iov: &[IoVec], error_index: &mut i32) -> Result<KVVec<Region>> 
         spans.push(span, GFP_KERNEL)?;
         regions.push(Region { first, pages }, GFP_KERNEL)?;
     }
-    let mut order = KVVec::from_elem(0u16, iov.len(), GFP_KERNEL)?;
-    if let Some(i) = find_overlap(&spans, &mut order) {
+    let overlap = find_overlap(&spans, |n| KVVec::from_elem(0, n, GFP_KERNEL))?;
+    if let Some(i) = overlap {
         *error_index = i as i32;
         return Err(EINVAL);
     }
@@ -120,26 +120,36 @@ struct Target {
 fn find_windows(regions: &[Region], error_index: &mut i32) -> Result<Target> {
     let task = kernel::current!();
     let mm = task.mm().ok_or(EFAULT)?.mmap_read_lock();
-    let mut target: Option<Target> = None;
+    let mut target: Option<(Target, Found<'_, Window>)> = None;
     for (i, region) in regions.iter().enumerate() {
-        let found = vma::find::<Window>(&mm, region.first)
-            .filter(|f| f.contains(region.first, region.pages * PAGE_SIZE));
-        let Some(found) = found else {
+        let inside = |f: &Found<'_, Window>| f.contains(region.first, region.pages * PAGE_SIZE);
+        // As a rule all regions lie in one window.
+        if target.as_ref().is_some_and(|(_, last)| inside(last)) {
+            continue;
+        }
+        let Some(found) = vma::find::<Window>(&mm, region.first).filter(inside) else {
             *error_index = i as i32;
             return Err(EFAULT);
         };
         let writable = found.may_be_written();
-        match &mut target {
-            Some(target) => target.writable |= writable,
-            None => {
-                target = Some(Target {
+        target = Some(match target {
+            Some((target, _)) => (
+                Target {
+                    writable: target.writable | writable,
+                    ..target
+                },
+                found,
+            ),
+            None => (
+                Target {
                     context: found.object().context.clone(),
                     writable,
-                })
-            }
-        }
+                },
+                found,
+            ),
+        });
     }
-    target.ok_or(EINVAL)
+    target.map(|(target, _)| target).ok_or(EINVAL)
 }
 
 /// A page about to be mapped: the queue's, or a new one with copied bytes.
@@ -320,47 +330,25 @@ impl<'q> Batch<'q> {
 
     /// Tells user space where the payloads lie.
     fn report(&self, args: &Readv, regions: &[Region]) -> Result {
-        let placed = || regions.iter().zip(self.payloads.iter());
         let count = self.payloads.len();
         if args.payloads != 0 {
-            let info = Sized(
-                count,
-                placed().map(|(_, p)| Payload {
-                    why: p.moved.why(),
-                    mapped: p.moved.mapped,
-                    copied: p.moved.copied(),
-                    ..Default::default()
-                }),
-            );
-            uapi::write_array(args.payloads as usize, info)?;
+            let mut info = KVVec::with_capacity(count, GFP_KERNEL)?;
+            for placed in &self.payloads {
+                info.push(placed.moved.report(), GFP_KERNEL)?;
+            }
+            uapi::write_array(args.payloads as usize, &info)?;
         }
-        let iov = Sized(
-            count,
-            placed().map(|(region, p)| IoVec {
-                base: region.first + p.offset,
-                len: (p.moved.mapped + p.moved.copied()) as usize,
-            }),
-        );
-        uapi::write_array(args.iov as usize, iov)
+        let mut iov = KVVec::with_capacity(count, GFP_KERNEL)?;
+        for (region, placed) in regions.iter().zip(&self.payloads) {
+            let place = IoVec {
+                base: region.first + placed.offset,
+                len: placed.moved.bytes() as usize,
+            };
+            iov.push(place, GFP_KERNEL)?;
+        }
+        uapi::write_array(args.iov as usize, &iov)
     }
 }
-
-/// An iterator whose length is known.
-struct Sized<I>(usize, I);
-
-impl<I: Iterator> Iterator for Sized<I> {
-    type Item = I::Item;
-
-    fn next(&mut self) -> Option<I::Item> {
-        self.1.next()
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.0, Some(self.0))
-    }
-}
-
-impl<I: Iterator> ExactSizeIterator for Sized<I> {}
 
 /// Empties regions and puts in the pages that `runs` gives for each of them, with one
 /// zap for every stretch of regions that follow each other.

@@ -43,10 +43,9 @@ pub(crate) fn writev(args: &mut Writev) -> Result<usize> {
     }
     let iov = uapi::read_array::<IoVec>(args.iov as usize, 2 * count)?;
     let areas = check_areas(&iov, &mut args.error_index)?;
-    if args.payloads != 0 {
-        let none = (0..count).map(|_| Payload::default());
-        uapi::write_array(args.payloads as usize, none)?;
-    }
+    let wanted = if args.payloads != 0 { count } else { 0 };
+    let mut reports = KVVec::from_elem(Payload::default(), wanted, GFP_KERNEL)?;
+    uapi::write_array(args.payloads as usize, &reports)?;
 
     let socket = Socket::from_fd(args.fd)?;
     let tcp = socket.tcp()?;
@@ -84,23 +83,16 @@ pub(crate) fn writev(args: &mut Writev) -> Result<usize> {
     let whole = areas
         .iter()
         .zip(&moved)
-        .filter(|(area, m)| m.mapped + m.copied() == area.len as u64)
+        .filter(|(area, m)| m.bytes() == area.len as u64)
         .count();
     moved.iter().for_each(|m| total.add(m));
     context.tx.count(whole, &total);
     args.taken = bytes as u64;
-    if args.payloads != 0 {
-        // The bytes are gone, so there is no way back; the array was writable before.
-        let _ = uapi::write_array(
-            args.payloads as usize,
-            moved.iter().map(|m| Payload {
-                why: m.why(),
-                mapped: m.mapped,
-                copied: m.copied(),
-                ..Default::default()
-            }),
-        );
+    for (to, m) in reports.iter_mut().zip(&moved) {
+        *to = m.report();
     }
+    // The bytes are gone, so there is no way back; the array was writable before.
+    let _ = uapi::write_array(args.payloads as usize, &reports);
     Ok(whole)
 }
 
@@ -116,8 +108,8 @@ fn check_areas(iov: &[IoVec], error_index: &mut i32) -> Result<KVVec<Area>> {
         spans.push(span, GFP_KERNEL)?;
         areas.push(area, GFP_KERNEL)?;
     }
-    let mut order = KVVec::from_elem(0u16, spans.len(), GFP_KERNEL)?;
-    if let Some(i) = find_overlap(&spans, &mut order) {
+    let overlap = find_overlap(&spans, |n| KVVec::from_elem(0, n, GFP_KERNEL))?;
+    if let Some(i) = overlap {
         *error_index = i as i32;
         return Err(EINVAL);
     }

@@ -12,6 +12,7 @@ use crate::charge::Holder;
 use crate::context::Context;
 use crate::ground::page::{OwnedPage, PageRef};
 use crate::ground::vma::{Found, Mapping};
+use crate::plan::marks;
 use core::ops::Range;
 use kernel::new_mutex;
 use kernel::prelude::*;
@@ -20,32 +21,35 @@ use kernel::sync::{Arc, Mutex};
 /// Most pages in one window: 4 GiB.
 pub(crate) const MAX_PAGES: usize = 1 << 20;
 
-/// What a page of the window holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-enum Slot {
-    /// No page table entry.
-    Empty,
-    /// The kernel's page of zeros, at most.
-    Zero,
-    /// A page that is charged.
-    Held,
-}
-
 /// The object behind one window mapping.
 pub(crate) struct Window {
     /// The context that it was mapped from.
     pub(crate) context: Arc<Context>,
-    slots: Pin<KBox<Mutex<KVVec<Slot>>>>,
+    pages: usize,
+    state: Pin<KBox<Mutex<State>>>,
+}
+
+/// Sets of pages of the window (see `plan::marks`).
+struct State {
+    /// Pages that may have a page table entry.
+    present: KVVec<u64>,
+    /// Those of them that are charged: with a payload, or written to. The others show the
+    /// kernel's page of zeros.
+    held: KVVec<u64>,
 }
 
 impl Window {
     /// A window of `pages` pages, all empty.
     pub(crate) fn new(context: Arc<Context>, pages: usize) -> Result<Self> {
-        let slots = KVVec::from_elem(Slot::Empty, pages, GFP_KERNEL_ACCOUNT)?;
+        let words = marks::words(pages);
+        let state = State {
+            present: KVVec::from_elem(0, words, GFP_KERNEL_ACCOUNT)?,
+            held: KVVec::from_elem(0, words, GFP_KERNEL_ACCOUNT)?,
+        };
         Ok(Self {
             context,
-            slots: KBox::pin_init(new_mutex!(slots, "zcio_window"), GFP_KERNEL)?,
+            pages,
+            state: KBox::pin_init(new_mutex!(state, "zcio_window"), GFP_KERNEL)?,
         })
     }
 
@@ -58,75 +62,75 @@ impl Window {
         stretch: Range<usize>,
         runs: impl Iterator<Item = (usize, &'p [PageRef<'p>])> + Clone,
     ) -> Result {
-        let mut guard = self.slots.lock();
-        let slots = guard.get_mut(stretch.clone()).ok_or(EFAULT)?;
-        let old = slots.iter().filter(|s| **s == Slot::Held).count();
+        if stretch.end > self.pages {
+            return Err(EFAULT);
+        }
+        let account = &self.context.account;
+        let mut state = self.state.lock();
+        let old = marks::count(&state.held, stretch.clone());
         let new = runs.clone().map(|(_, pages)| pages.len()).sum::<usize>();
-        self.context
-            .account
-            .charge(Holder::Window, new.saturating_sub(old))?;
-        clear(at, slots, stretch.start);
+        account.charge(Holder::Window, new.saturating_sub(old))?;
+        state.clear(at, stretch.clone());
 
-        let fill = || {
-            for (index, pages) in runs {
-                let first = index.checked_sub(stretch.start).ok_or(EFAULT)?;
-                let run = slots.get_mut(first..first + pages.len()).ok_or(EFAULT)?;
-                run.fill(Slot::Held);
-                at.insert(index, pages)?;
+        let result = runs.into_iter().try_for_each(|(index, pages)| {
+            let run = index..index + pages.len();
+            if run.start < stretch.start || run.end > stretch.end {
+                return Err(EFAULT);
             }
-            Ok(())
-        };
-        let result = fill();
+            marks::insert(&mut state.present, run.clone());
+            marks::insert(&mut state.held, run);
+            at.insert(index, pages)
+        });
         let spare = if result.is_err() {
-            clear(at, slots, stretch.start);
+            state.clear(at, stretch);
             old.max(new)
         } else {
             old.saturating_sub(new)
         };
-        self.context.account.uncharge(Holder::Window, spare);
+        account.uncharge(Holder::Window, spare);
         result
     }
 
-    fn forget(&self, slots: &mut [Slot]) {
-        let held = slots.iter().filter(|s| **s == Slot::Held).count();
-        slots.fill(Slot::Empty);
+    fn forget(&self, pages: Range<usize>) {
+        let mut state = self.state.lock();
+        let held = marks::count(&state.held, pages.clone());
+        marks::remove(&mut state.present, pages.clone());
+        marks::remove(&mut state.held, pages);
         self.context.account.uncharge(Holder::Window, held);
     }
 }
 
-/// Empties pages, with one zap from the first that may be there to the last.
-fn clear(at: &Found<'_, Window>, slots: &mut [Slot], start: usize) {
-    let used = |s: &Slot| *s != Slot::Empty;
-    let (Some(first), Some(last)) = (slots.iter().position(used), slots.iter().rposition(used))
-    else {
-        return;
-    };
-    at.zap(start + first..start + last + 1);
-    slots.fill(Slot::Empty);
+impl State {
+    /// Empties pages, with one zap from the first that may be there to the last.
+    fn clear(&mut self, at: &Found<'_, Window>, pages: Range<usize>) {
+        if let Some(used) = marks::bounds(&self.present, pages) {
+            at.zap(used.clone());
+            marks::remove(&mut self.present, used.clone());
+            marks::remove(&mut self.held, used);
+        }
+    }
 }
 
 impl Mapping for Window {
     /// A page without a payload: zeros. In a read-only window all such pages are one; in a
     /// writable one it takes a page, which is charged.
     fn fault(&self, at: &Found<'_, Self>, index: usize) -> Result {
+        let place = index..index + 1;
         if !at.may_be_written() {
             let zero = PageRef::zero().ok_or(ENOMEM)?;
-            let mut slots = self.slots.lock();
-            let slot = slots.get_mut(index).ok_or(EFAULT)?;
-            if *slot == Slot::Empty {
-                *slot = Slot::Zero;
-            }
+            let mut state = self.state.lock();
+            marks::insert(&mut state.present, place);
             return at.insert(index, &[zero]);
         }
         let page = OwnedPage::to_receive()?;
-        let mut slots = self.slots.lock();
-        let slot = slots.get_mut(index).ok_or(EFAULT)?;
+        let mut state = self.state.lock();
         // A page that was there and is not (MADV_DONTNEED) is still charged.
-        let fresh = usize::from(*slot != Slot::Held);
+        let fresh = 1 - marks::count(&state.held, place.clone());
         self.context.account.charge(Holder::Window, fresh)?;
         let result = at.insert(index, &[page.borrow()]);
         if result.is_ok() {
-            *slot = Slot::Held;
+            marks::insert(&mut state.present, place.clone());
+            marks::insert(&mut state.held, place);
         } else {
             self.context.account.uncharge(Holder::Window, fresh);
         }
@@ -134,16 +138,12 @@ impl Mapping for Window {
     }
 
     fn unmapped(&self, pages: Range<usize>) {
-        let mut slots = self.slots.lock();
-        if let Some(slots) = slots.get_mut(pages) {
-            self.forget(slots);
-        }
+        self.forget(pages);
     }
 }
 
 impl Drop for Window {
     fn drop(&mut self) {
-        let mut slots = self.slots.lock();
-        self.forget(&mut slots);
+        self.forget(0..self.pages);
     }
 }

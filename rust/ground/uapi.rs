@@ -102,26 +102,27 @@ pub(crate) fn write<T: AsBytes>(addr: usize, value: &T) -> Result {
         .write(value)
 }
 
-/// Reads `n` elements from user memory.
+/// Reads `n` elements from user memory, in one go.
 pub(crate) fn read_array<T: FromBytes>(addr: usize, n: usize) -> Result<KVVec<T>> {
     let bytes = n.checked_mul(size_of::<T>()).ok_or(EFAULT)?;
-    let mut reader = UserSlice::new(UserPtr::from_addr(addr), bytes).reader();
-    let mut out = KVVec::with_capacity(n, GFP_KERNEL)?;
-    for _ in 0..n {
-        out.push(reader.read()?, GFP_KERNEL)?;
-    }
+    let mut out = KVVec::<T>::with_capacity(n, GFP_KERNEL)?;
+    let spare = out.spare_capacity_mut().get_mut(..n).ok_or(ENOMEM)?;
+    // SAFETY: The same memory, seen as bytes that need not be initialised.
+    let raw = unsafe { core::slice::from_raw_parts_mut(spare.as_mut_ptr().cast(), bytes) };
+    UserSlice::new(UserPtr::from_addr(addr), bytes)
+        .reader()
+        .read_raw(raw)?;
+    // SAFETY: `n` elements were just filled in full, and any bytes are a `T`.
+    unsafe { out.inc_len(n) };
     Ok(out)
 }
 
-/// Writes elements to user memory, from the first on.
-pub(crate) fn write_array<'a, T: AsBytes + 'a>(
-    addr: usize,
-    values: impl ExactSizeIterator<Item = T> + 'a,
-) -> Result {
-    let bytes = values.len().checked_mul(size_of::<T>()).ok_or(EFAULT)?;
-    let mut writer = UserSlice::new(UserPtr::from_addr(addr), bytes).writer();
-    for value in values {
-        writer.write(&value)?;
-    }
-    Ok(())
+/// Writes elements to user memory, from the first on, in one go.
+pub(crate) fn write_array<T: AsBytes>(addr: usize, values: &[T]) -> Result {
+    let bytes = size_of_val(values);
+    // SAFETY: The same memory; every byte of a `T` is initialised.
+    let raw = unsafe { core::slice::from_raw_parts(values.as_ptr().cast(), bytes) };
+    UserSlice::new(UserPtr::from_addr(addr), bytes)
+        .writer()
+        .write_slice(raw)
 }

@@ -8,6 +8,7 @@
 //! know nothing of pages or sockets.
 
 pub mod area;
+pub mod marks;
 pub mod ownership;
 pub mod receive;
 pub mod span;

@@ -3,6 +3,7 @@
 //! Checking the ranges of addresses that user space offers.
 
 use super::PAGE_SIZE;
+use core::ops::DerefMut;
 
 /// A range of user addresses: one element of an iovec array.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,26 +38,26 @@ impl Span {
 
 /// Looks for two ranges that share a byte; returns the index of one of them.
 ///
-/// `order` is scratch space of the same length as `spans`. Ranges that wrap around
-/// must have been refused before. Arrays that are already in rising order, the usual
-/// case, are checked in one pass.
-pub fn find_overlap(spans: &[Span], order: &mut [u16]) -> Option<usize> {
+/// Ranges that wrap around must have been refused before. Arrays in rising order, the
+/// usual case, are checked in one pass; for others `scratch` gives that many numbers of
+/// scratch space, or fails.
+pub fn find_overlap<S: DerefMut<Target = [u16]>, E>(
+    spans: &[Span],
+    scratch: impl FnOnce(usize) -> Result<S, E>,
+) -> Result<Option<usize>, E> {
     let touches = |a: &Span, b: &Span| a.end().is_none_or(|end| end > b.base);
     if spans.is_sorted_by_key(|s| s.base) {
-        return spans
-            .windows(2)
-            .position(|w| touches(&w[0], &w[1]))
-            .map(|at| at + 1);
+        let found = spans.windows(2).position(|w| touches(&w[0], &w[1]));
+        return Ok(found.map(|at| at + 1));
     }
+    let mut order = scratch(spans.len())?;
     for (i, slot) in order.iter_mut().enumerate() {
         *slot = i as u16;
     }
     let at = |i: u16| spans.get(usize::from(i)).copied().unwrap_or_default();
-    heap_sort(order, |i| at(i).base);
-    order
-        .windows(2)
-        .find(|w| touches(&at(w[0]), &at(w[1])))
-        .map(|w| usize::from(w[1]))
+    heap_sort(&mut order, |i| at(i).base);
+    let found = order.windows(2).find(|w| touches(&at(w[0]), &at(w[1])));
+    Ok(found.map(|w| usize::from(w[1])))
 }
 
 /// Sorts by `key`. `core`'s own sorts contain a panic for keys that contradict each other,
