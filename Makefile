@@ -79,6 +79,10 @@ tests-build: modules
 test: ## all tests: on this machine and in guests
 	@tests/run
 
+.PHONY: mutants
+mutants: ## take the checks out of the module, one by one: the tests must notice each time
+	@tests/mutants/run
+
 .PHONY: demo
 demo: ## set up, build, boot, and show what the module does
 	@tests/rig/demo
