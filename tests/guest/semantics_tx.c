@@ -485,7 +485,9 @@ TEST_F(every, device_that_cannot_gather_is_said)
 	zt_tcp(_metadata, ZT_WIRE4, &z->rx, &z->tx);
 	prepare(z, iov[0], 0, 4, 100, 9000, 0);
 	EXPECT_EQ(1, zt_writev(z->dev, z->rx, iov, 1, info, 0, NULL));
-	EXPECT_EQ(0, system("ethtool -K zc0 sg on tso on gso on >/dev/null 2>&1"));
+	EXPECT_EQ(0, system("ethtool -K zc0 sg on >/dev/null 2>&1"));
+	/* Switching it off took these with it, where the device has them. */
+	EXPECT_LE(0, system("ethtool -K zc0 tso on >/dev/null 2>&1; ethtool -K zc0 gso on >/dev/null 2>&1"));
 	EXPECT_EQ(ZCIO_WHY_DEVICE, info[0].why);
 	EXPECT_EQ(9000, info[0].copied);
 	zt_recv(_metadata, z->tx, 9000, 0);
