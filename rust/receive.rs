@@ -357,11 +357,13 @@ fn put_all<'p>(regions: &[Region], runs: impl Fn(usize) -> Option<&'p [PageRef<'
     let mm = task.mm().ok_or(EFAULT)?.mmap_read_lock();
     let mut next = 0;
     while let Some((first, others)) = regions.get(next..).and_then(|r| r.split_first()) {
-        let found = vma::find::<Window>(&mm, first.first).ok_or(EFAULT)?;
+        let found = vma::find::<Window>(&mm, first.first)
+            .filter(|f| f.contains(first.first, first.pages * PAGE_SIZE))
+            .ok_or(EFAULT)?;
         let mut end = first.end();
         let mut count = 1;
         for other in others {
-            if other.first != end || !found.contains(first.first, other.end() - first.first) {
+            if other.first != end || !found.contains(end, other.pages * PAGE_SIZE) {
                 break;
             }
             end = other.end();

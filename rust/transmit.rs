@@ -123,7 +123,7 @@ fn find_pools(areas: &[Area], error_index: &mut i32) -> Result<Arc<Context>> {
     let mut context = None;
     for (i, area) in areas.iter().enumerate() {
         let found = vma::find::<Pool>(&mm, area.base)
-            .filter(|f| f.contains(area.base, area.pages * PAGE_SIZE) && f.writable());
+            .filter(|f| f.contains_writable(area.base, area.pages * PAGE_SIZE));
         let Some(found) = found else {
             *error_index = i as i32;
             return Err(EFAULT);

@@ -85,7 +85,8 @@ struct zcio_payload {
  *	for at least zcio_info.min_region bytes of whole pages. Out: the first N
  *	are where payloads lie, N being what the ioctl returns; the others are
  *	untouched. What any of the regions held before is gone on success, also
- *	in the elements that are untouched.
+ *	in the elements that are untouched. Only whole pages of a region count: a
+ *	page that it cuts is left as it is, with what may lie in the other part.
  * @payloads: pointer to struct zcio_payload[@iovcnt] to be filled for the first N,
  *	or 0
  * @flags: ZCIO_DONTWAIT

@@ -73,10 +73,17 @@ pub(crate) fn install<T: Mapping>(vma: &VmaNew, object: T) -> Result {
 pub(crate) fn find<'g, T: Mapping>(mm: &'g MmapReadGuard<'_>, addr: usize) -> Option<Found<'g, T>> {
     let vma = mm.vma_lookup(addr)?;
     // SAFETY: The mmap lock is held, so the VMA is valid; it stays so for `'g`.
-    unsafe { Found::from_vma(vma) }
+    let found = unsafe { Found::from_vma(vma) }?;
+    Some(Found {
+        mm: Some(mm),
+        ..found
+    })
 }
 
-/// A part of a mapping (one VMA of it), found under the mmap or VMA lock.
+/// A mapping, found under the mmap or VMA lock.
+///
+/// `mprotect()` splits a mapping into several VMAs, which stay split. Under the mmap lock
+/// this reaches all of them; in a fault, only the one that was touched.
 ///
 /// # Invariants
 ///
@@ -85,6 +92,7 @@ pub(crate) fn find<'g, T: Mapping>(mm: &'g MmapReadGuard<'_>, addr: usize) -> Op
 pub(crate) struct Found<'g, T: Mapping> {
     vma: &'g VmaRef,
     node: ArcBorrow<'g, Node<T>>,
+    mm: Option<&'g MmapReadGuard<'g>>,
 }
 
 impl<'g, T: Mapping> Found<'g, T> {
@@ -100,7 +108,39 @@ impl<'g, T: Mapping> Found<'g, T> {
         // reference to it for as long as it lives.
         let node = unsafe { Arc::<Node<T>>::borrow(shim::zcio_vma_private(vma.as_ptr()).cast()) };
         // INVARIANT: The operations were compared; `install` sets VM_MIXEDMAP.
-        Some(Self { vma, node })
+        Some(Self {
+            vma,
+            node,
+            mm: None,
+        })
+    }
+
+    /// The VMA of this mapping that holds `addr`.
+    fn part(&self, addr: usize) -> Option<&'g VmaRef> {
+        if addr >= self.vma.start() && addr < self.vma.end() {
+            return Some(self.vma);
+        }
+        let other = find::<T>(self.mm?, addr)?;
+        core::ptr::eq::<Node<T>>(&*self.node, &*other.node).then_some(other.vma)
+    }
+
+    /// Does `run` for the parts of `len` bytes at `addr` that lie in one VMA each; EFAULT
+    /// where they are not of this mapping.
+    fn each_part(
+        &self,
+        addr: usize,
+        len: usize,
+        mut run: impl FnMut(&VmaRef, Range<usize>) -> Result,
+    ) -> Result {
+        let end = addr.checked_add(len).ok_or(EFAULT)?;
+        let mut from = addr;
+        while from < end {
+            let vma = self.part(from).ok_or(EFAULT)?;
+            let to = end.min(vma.end());
+            run(vma, from..to)?;
+            from = to;
+        }
+        Ok(())
     }
 
     /// The object behind the mapping.
@@ -128,17 +168,22 @@ impl<'g, T: Mapping> Found<'g, T> {
         self.node.home + index * PAGE_SIZE
     }
 
-    /// Whether `len` bytes at `addr` lie in this VMA.
+    /// Whether `len` bytes at `addr` lie in this mapping.
     pub(crate) fn contains(&self, addr: usize, len: usize) -> bool {
-        addr >= self.vma.start() && addr <= self.vma.end() && len <= self.vma.end() - addr
+        self.each_part(addr, len, |_, _| Ok(())).is_ok()
     }
 
-    /// Whether user space may write here now.
-    pub(crate) fn writable(&self) -> bool {
-        self.vma.flags() & kernel::mm::virt::flags::WRITE != 0
+    /// Whether they do, and user space may write to all of them now.
+    pub(crate) fn contains_writable(&self, addr: usize, len: usize) -> bool {
+        let writable = |vma: &VmaRef, _| match vma.flags() & kernel::mm::virt::flags::WRITE {
+            0 => Err(EFAULT),
+            _ => Ok(()),
+        };
+        self.each_part(addr, len, writable).is_ok()
     }
 
-    /// Whether user space may write here, or could make it so with `mprotect()`.
+    /// Whether user space may write here, or could make it so with `mprotect()`: the same
+    /// in all of the mapping.
     pub(crate) fn may_be_written(&self) -> bool {
         self.vma.flags() & kernel::mm::virt::flags::MAYWRITE != 0
     }
@@ -146,28 +191,35 @@ impl<'g, T: Mapping> Found<'g, T> {
     /// Removes the pages `pages` from the page tables, and flushes.
     pub(crate) fn zap(&self, pages: Range<usize>) {
         let (addr, size) = (self.address(pages.start), pages.len() * PAGE_SIZE);
-        if size > 0 && self.contains(addr, size) {
-            // SAFETY: The VMA is valid and locked, and holds the range.
-            unsafe { shim::zcio_zap(self.vma.as_ptr(), addr, size) };
-        }
+        let zap = |vma: &VmaRef, part: Range<usize>| {
+            // SAFETY: The VMA is valid and locked, and holds the part.
+            unsafe { shim::zcio_zap(vma.as_ptr(), part.start, part.len()) };
+            Ok(())
+        };
+        // What is not mapped any more has no entries to remove.
+        let _ = self.each_part(addr, size, zap);
     }
 
     /// Puts pages into consecutive places from `index` on; each mapping takes a reference
     /// of its own. EBUSY if something is there already. On an error some may be in.
     pub(crate) fn insert(&self, index: usize, pages: &[PageRef<'_>]) -> Result {
-        if !self.contains(self.address(index), pages.len() * PAGE_SIZE) {
-            return Err(EFAULT);
-        }
-        let mut left = pages.len() as c_ulong;
-        // SAFETY: The VMA is valid, locked, has VM_MIXEDMAP and holds the range. `PageRef` is
-        // a transparent pointer to a valid page, and the callee does not write the array.
-        to_result(unsafe {
-            bindings::vm_insert_pages(
-                self.vma.as_ptr(),
-                self.address(index),
-                pages.as_ptr().cast_mut().cast(),
-                &mut left,
-            )
+        let addr = self.address(index);
+        self.each_part(addr, pages.len() * PAGE_SIZE, |vma, part| {
+            let first = (part.start - addr) / PAGE_SIZE;
+            let count = part.len() / PAGE_SIZE;
+            let pages = pages.get(first..first + count).ok_or(EFAULT)?;
+            let mut left = count as c_ulong;
+            // SAFETY: The VMA is valid, locked, has VM_MIXEDMAP and holds the part. `PageRef`
+            // is a transparent pointer to a valid page, and the callee does not write the
+            // array.
+            to_result(unsafe {
+                bindings::vm_insert_pages(
+                    vma.as_ptr(),
+                    part.start,
+                    pages.as_ptr().cast_mut().cast(),
+                    &mut left,
+                )
+            })
         })
     }
 }
