@@ -191,6 +191,7 @@ void zcio_tcp_start(struct socket *sock, struct zcio_cursor *cur, u32 limit)
 
 	cur->offset = 0;
 	cur->left = min(limit, readable(sk));
+	cur->end = tcp_sk(sk)->copied_seq + cur->left;
 	cur->head = tcp_recv_skb(sk, tcp_sk(sk)->copied_seq, &cur->offset);
 }
 
@@ -308,7 +309,9 @@ u32 zcio_tcp_segments(struct socket *sock, struct zcio_cursor *cur,
 		}
 		cur->head = skb_queue_is_last(&sk->sk_receive_queue, skb) ?
 			    NULL : skb_queue_next(&sk->sk_receive_queue, skb);
-		cur->offset = 0;
+		/* What is sent again may overlap: begin behind what the last one had. */
+		if (cur->head)
+			cur->offset = cur->end - cur->left - TCP_SKB_CB(cur->head)->seq;
 	}
 	return 0;
 }

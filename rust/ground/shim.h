@@ -50,6 +50,7 @@ struct zcio_cursor {
 	struct sk_buff *head;	/* skb on the queue */
 	u32 offset;		/* in it */
 	u32 left;		/* bytes that may still be looked at */
+	u32 end;		/* sequence number behind them */
 };
 
 /* Sockets. */

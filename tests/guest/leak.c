@@ -279,9 +279,35 @@ static void all_zero(struct __test_metadata *_metadata, const char *from, const 
 	}
 }
 
+/* For the log: where a payload differs, and what is there instead. */
+static void differs(struct __test_metadata *_metadata, const struct iovec *v, uint64_t pos,
+		    const struct zcio_payload *info)
+{
+	const unsigned char *got = v->iov_base, *want = stream + pos % PERIOD;
+	size_t first = 0, last = v->iov_len, zero, from;
+
+	while (got[first] == want[first])
+		first++;
+	while (got[last - 1] == want[last - 1])
+		last--;
+	zero = zeros((const char *)got + first, last - first);
+	for (from = 0; from < PERIOD; from++)
+		if (!memcmp(got + first, stream + from, last - first < 16 ? last - first : 16))
+			break;
+	TH_LOG("%zu bytes at offset %#lx of its page, mapped %llu, copied %llu because of %#x",
+	       v->iov_len, (uintptr_t)got % ZT_PAGE, (unsigned long long)info->mapped,
+	       (unsigned long long)info->copied, info->why);
+	TH_LOG("differs from byte %zu to %zu, %zu zeros first, then %02x %02x %02x %02x", first, last,
+	       zero, got[first], got[first + 1], got[first + 2], got[first + 3]);
+	TH_LOG("the stream is at %llu of its period, what is there belongs to %zu of it%s",
+	       (unsigned long long)(pos + first) % PERIOD, from, from == PERIOD ? " (nowhere)" : "");
+	TH_LOG("%s", memchr(got, CANARY, v->iov_len) ? "the canary is in it" : "no canary is in it");
+}
+
 /* Looks at one region and the payload in it, if any; @whole: also where no page can be. */
 static void look(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self,
-		 const struct iovec *region, const struct iovec *payload, bool whole)
+		 const struct iovec *region, const struct iovec *payload,
+		 const struct zcio_payload *info, bool whole)
 {
 	uintptr_t start = ((uintptr_t)region->iov_base + ZT_PAGE - 1) & ~(ZT_PAGE - 1);
 	const char *from = (const char *)start, *to, *end;
@@ -296,9 +322,8 @@ static void look(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self,
 	ASSERT_LE((uintptr_t)from, (uintptr_t)payload->iov_base);
 	ASSERT_LE((uintptr_t)end, (uintptr_t)to);
 	ASSERT_EQ(0, memcmp(payload->iov_base, stream + self->pos % PERIOD, payload->iov_len)) {
-		TH_LOG("payload %llu of %zu bytes is not the stream%s",
-		       (unsigned long long)self->payloads, payload->iov_len,
-		       memchr(payload->iov_base, CANARY, payload->iov_len) ? ": the canary is in it" : "");
+		TH_LOG("payload %llu is not the stream", (unsigned long long)self->payloads);
+		differs(_metadata, payload, self->pos, info);
 	}
 	self->pos += payload->iov_len;
 	if (!whole)
@@ -337,9 +362,10 @@ static bool receive(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self)
 			self->copied += info[i].copied;
 			self->tails += info[i].mapped && !info[i].copied &&
 				((uintptr_t)iov[i].iov_base + iov[i].iov_len) % ZT_PAGE;
-			look(_metadata, self, &regions[i], &iov[i], every || i == sample);
+			look(_metadata, self, &regions[i], &iov[i], &info[i],
+			     every || i == sample);
 		} else {
-			look(_metadata, self, &regions[i], NULL, every || i == sample);
+			look(_metadata, self, &regions[i], NULL, NULL, every || i == sample);
 		}
 	}
 	return n;
