@@ -371,11 +371,22 @@ static bool receive(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self)
 	return n;
 }
 
+/* The device that puts headers and payload into different pages. */
+static bool splits(void)
+{
+	return !strcmp(getenv("ZCIO_NIC"), "e1000e") && atoi(getenv("ZCIO_MTU")) >= 9000;
+}
+
 TEST_F_TIMEOUT(leak, no_canary_and_nothing_but_zeros_around_payloads, 300)
 {
 	struct shared *shared = self->shared;
+	uint64_t target = variant->payloads;
 	pid_t child[2];
 	int status;
+
+	/* All of them where pages are mapped; where all is copied, some will do. */
+	if (!splits())
+		target = target < 30000 ? target : 30000;
 
 	child[0] = fork();
 	ASSERT_LE(0, child[0]);
@@ -396,7 +407,7 @@ TEST_F_TIMEOUT(leak, no_canary_and_nothing_but_zeros_around_payloads, 300)
 	close(self->other[0]);
 
 	while (receive(_metadata, self))
-		if (self->payloads >= variant->payloads)
+		if (self->payloads >= target)
 			shared->stop = true;
 	for (int i = 0; i < 2; i++) {
 		ASSERT_EQ(child[i], waitpid(child[i], &status, 0));
@@ -410,15 +421,14 @@ TEST_F_TIMEOUT(leak, no_canary_and_nothing_but_zeros_around_payloads, 300)
 	       (unsigned long long)shared->spliced, (unsigned long long)shared->udp,
 	       (unsigned long long)shared->other_bytes / 1000000,
 	       (unsigned long long)shared->poisoned / 1000000);
-	ASSERT_LE(variant->payloads, self->payloads);
+	ASSERT_LE(target, self->payloads);
 	/* There was something to find. */
 	ASSERT_LT(500, shared->areas);
 	ASSERT_LT(20, shared->spliced);
 	ASSERT_LT(500, shared->udp);
 	ASSERT_LT(1000000, shared->other_bytes);
 	ASSERT_LT(0, shared->poisoned);
-	if (variant->path == ZT_WIRE4 && !strcmp(getenv("ZCIO_NIC"), "e1000e") &&
-	    atoi(getenv("ZCIO_MTU")) >= 9000) {
+	if (variant->path == ZT_WIRE4 && splits()) {
 		ASSERT_LT(self->payloads / 2, self->tails);
 	}
 }

@@ -121,15 +121,17 @@ def cargo_test(tally, folder, command, env):
 
 
 def configurations():
-    """NIC, MTU and test patterns of each guest to boot."""
+    """NIC, MTU, test patterns and kernel options of each guest to boot."""
     if os.environ.get("ZCIO_NIC"):
-        yield os.environ["ZCIO_NIC"], os.environ.get("ZCIO_MTU") or "9000", ["*"]
+        yield os.environ["ZCIO_NIC"], os.environ.get("ZCIO_MTU") or "9000", ["*"], []
         return
     with open(os.path.join(TOP, "tests", "guest", "suite.txt"), encoding="utf-8") as file:
         for line in file:
             words = line.partition("#")[0].split()
             if words:
-                yield words[0], words[1], words[2:] or ["*"]
+                options = [word for word in words[2:] if "=" in word]
+                patterns = [word for word in words[2:] if "=" not in word]
+                yield words[0], words[1], patterns or ["*"], options
 
 
 def narrowed(patterns):
@@ -143,7 +145,7 @@ def narrowed(patterns):
 
 
 def guest_tests(tally):
-    for nic, mtu, patterns in configurations():
+    for nic, mtu, patterns, options in configurations():
         patterns = narrowed(patterns)
         if not patterns:
             continue
@@ -154,6 +156,7 @@ def guest_tests(tally):
         start = time.monotonic()
         command = "tests/guest/runner " + " ".join(f"'{p}'" for p in patterns)
         env = {**os.environ, "ZCIO_RUN": folder, "ZCIO_NIC": nic, "ZCIO_MTU": mtu, "ZCIO_CMD": command,
+               "ZCIO_KCMDLINE": " ".join([*options, os.environ.get("ZCIO_KCMDLINE", "")]).strip(),
                "ZCIO_TIMEOUT": os.environ["ZCIO_SUITE_TIMEOUT"]}
         status = subprocess.run([sys.executable, "-B", os.path.join(RIG, "boot.py")], cwd=TOP, env=env,
                                 stdin=subprocess.DEVNULL, check=False).returncode
