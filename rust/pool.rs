@@ -104,10 +104,9 @@ impl Pool {
             },
             spare: KVVec::new(),
         };
-        Ok(Self {
-            context,
-            state: KBox::pin_init(new_mutex!(state, "zcio_pool"), GFP_KERNEL)?,
-        })
+        let state = KBox::pin_init(new_mutex!(state, "zcio_pool"), GFP_KERNEL)
+            .inspect_err(|_| context.account.uncharge(Holder::Pool, pages))?;
+        Ok(Self { context, state })
     }
 
     /// `n` pages of zeros to stand in for pages that will be sent, recycled where possible.
