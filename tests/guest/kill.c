@@ -7,7 +7,7 @@
  * kernel's: of all memory, what is neither free nor in use by anybody the kernel knows
  * of. A page that the module took and lost shows there.
  *
- * timeout: 300
+ * timeout: 900
  */
 #include <limits.h>
 
@@ -243,7 +243,7 @@ static long settled(struct __test_metadata *_metadata, struct zt *z, long hoped)
  */
 #define ROUNDS	4
 
-TEST_F_TIMEOUT(kills, leave_nothing_behind, 120)
+TEST_F_TIMEOUT(kills, leave_nothing_behind, 400)
 {
 	int times = variant->times / ROUNDS;
 	long least = LONG_MAX, before, after;
