@@ -42,33 +42,91 @@ SPLATS = {
     "rust overflow": "[    4.0] rust_kernel: panicked at 'attempt to add with overflow'",
     "oom": "[   70.0] Out of memory: Killed process 512 (test) total-vm:123456kB",
     "allocation": "[   70.0] test: page allocation failure: order:3, mode:0x40cc0(GFP_KERNEL|__GFP_COMP)",
-    "kasan, whole": """[   20.0] ==================================================================
-[   20.0] BUG: KASAN: slab-use-after-free in _RNvMs_NtCs_4zcio4poolNtB4_4Pool4swap+0x1b/0x40 [zcio]
-[   20.0] Read of size 8 at addr ffff888104c3a008 by task failnth/231
-[   20.0]
-[   20.0] CPU: 1 UID: 0 PID: 231 Comm: failnth Tainted: G           O        7.3.4-debug #1 PREEMPT
-[   20.1] Call Trace:
-[   20.1]  <TASK>
-[   20.1]  dump_stack_lvl+0x6c/0xb0
-[   20.1]  kasan_report+0xb8/0xf0
-[   20.1]  </TASK>
-[   20.1] Allocated by task 231:
-[   20.1]  kasan_save_track+0x31/0x70
-[   20.1] Freed by task 231:
-[   20.1]  kasan_save_free_info+0x3a/0x50""",
+    "kasan, whole": """[   13.680795] ==================================================================
+[   13.681256] BUG: KASAN: slab-use-after-free in init_module+0x1ac/0x1000 [planted]
+[   13.681537] Read of size 1 at addr ffff88800fc5ac05 by task insmod/90
+[   13.681619]
+[   13.682670] CPU: 0 UID: 0 PID: 90 Comm: insmod Tainted: G           O     N  7.3.4-debug #1 PREEMPT
+[   13.682986] Tainted: [O]=OOT_MODULE, [N]=TEST
+[   13.683226] Call Trace:
+[   13.683326]  <TASK>
+[   13.683510]  dump_stack_lvl+0x6d/0x90
+[   13.683638]  print_report+0x171/0x720
+[   13.683665]  ? __virt_addr_valid+0x144/0x370
+[   13.683692]  ? __virt_addr_valid+0x2de/0x370
+[   13.683721]  ? init_module+0x1ac/0x1000 [planted]
+[   13.683753]  ? kasan_complete_mode_report_info+0x75/0x230
+[   13.683783]  ? init_module+0x1ac/0x1000 [planted]
+[   13.683808]  kasan_report+0xfa/0x130
+[   13.683835]  ? init_module+0x1ac/0x1000 [planted]
+[   13.683925]  __asan_report_load1_noabort+0x18/0x20
+[   13.683951]  init_module+0x1ac/0x1000 [planted]
+[   13.683978]  ? cleanup_module+0xfa0/0xfa0 [planted]
+[   13.684010]  do_one_initcall+0x105/0x260
+[   13.684041]  ? kasan_save_track+0x2f/0x70
+[   13.684069]  ? __kasan_kmalloc+0x79/0x90
+[   13.684086]  ? __kmalloc_cache_noprof+0x2ad/0x3e0
+[   13.684108]  ? do_init_module+0x57/0x6c0
+[   13.684130]  ? load_module+0x45ad/0x4bb0
+[   13.684149]  ? __x64_sys_finit_module+0x3ad/0x5a0
+[   13.684170]  ? x64_sys_call+0x9c1/0x1ec0
+[   13.684191]  ? do_syscall_64+0x94/0x2a0
+[   13.684213]  ? entry_SYSCALL_64_after_hwframe+0x4b/0x53
+[   13.684239]  ? __lock_acquire+0x58c/0x2840
+[   13.684278]  ? trace_hardirqs_on+0x63/0x80
+[   13.684302]  ? _raw_spin_unlock_irqrestore+0x38/0x50
+[   13.684329]  ? stack_depot_save_flags+0x6b4/0x7c0
+[   13.684380]  ? lock_acquire+0xe2/0x1a0
+[   13.684402]  ? __create_object+0x3d/0x110
+[   13.684448]  ? trace_hardirqs_on+0x63/0x80
+[   13.684475]  ? kasan_save_alloc_info+0x40/0x50
+[   13.684500]  ? __kasan_kmalloc+0x79/0x90
+[   13.684527]  ? __kmalloc_cache_noprof+0x2ad/0x3e0
+[   13.684547]  ? kasan_unpoison+0x4c/0x70""",
     "kasan, pages": "[   20.0] BUG: KASAN: use-after-free in zcio_page_copy+0x41/0x60 [zcio]",
     "kasan, wild": "[   20.0] Oops: general protection fault, probably for non-canonical address "
                    "0xdffffc0000000002: 0000 [#1] SMP KASAN PTI",
-    "lock order": """[   31.4] ======================================================
-[   31.4] WARNING: possible circular locking dependency detected
-[   31.4] 7.3.4-debug #1 Tainted: G           O
-[   31.4] ------------------------------------------------------
-[   31.4] zcio/311 is trying to acquire lock:
-[   31.4] ffff888103f0a2b8 (&mm->mmap_lock){++++}-{4:4}, at: lock_vma_under_rcu+0x10/0x20
-[   31.4]
-[   31.4] but task is already holding lock:
-[   31.4] ffff88810a2e0458 (zcio_pool){+.+.}-{4:4}, at: _RNvMs_NtCs_4zcio4poolNtB4_4Pool4swap+0x5b/0x2f0 [zcio]
-[   31.4] which lock already depends on the new lock.""",
+    "lock order": """[   14.070541] ======================================================
+[   14.070759] WARNING: possible circular locking dependency detected
+[   14.071509] 7.3.4-debug #1 Tainted: G           O     N
+[   14.071820] ------------------------------------------------------
+[   14.072017] insmod/90 is trying to acquire lock:
+[   14.072206] ffffffffa0201080 (a){+.+.}-{4:4}, at: init_module+0xb4/0x1000 [planted]
+[   14.072967]
+[   14.072967] but task is already holding lock:
+[   14.073167] ffffffffa0201140 (b){+.+.}-{4:4}, at: init_module+0xa6/0x1000 [planted]
+[   14.073467]
+[   14.073467] which lock already depends on the new lock.
+[   14.073467]
+[   14.074675]
+[   14.074675] the existing dependency chain (in reverse order) is:
+[   14.074960]
+[   14.074960] -> #1 (b){+.+.}-{4:4}:
+[   14.075321]        __mutex_lock+0xdd/0x1c40
+[   14.075647]        mutex_lock_nested+0x1f/0x30
+[   14.075806]        init_module+0x80/0x1000 [planted]
+[   14.075982]        do_one_initcall+0x105/0x260
+[   14.076131]        do_init_module+0x21e/0x6c0
+[   14.076277]        load_module+0x45ad/0x4bb0
+[   14.076416]        __x64_sys_finit_module+0x3ad/0x5a0
+[   14.076574]        x64_sys_call+0x9c1/0x1ec0
+[   14.076711]        do_syscall_64+0x94/0x2a0
+[   14.076856]        entry_SYSCALL_64_after_hwframe+0x4b/0x53
+[   14.077081]
+[   14.077081] -> #0 (a){+.+.}-{4:4}:
+[   14.077305]        __lock_acquire+0x14dc/0x2840
+[   14.077461]        lock_acquire+0xe2/0x1a0
+[   14.077597]        __mutex_lock+0xdd/0x1c40
+[   14.077990]        mutex_lock_nested+0x1f/0x30
+[   14.078139]        init_module+0xb4/0x1000 [planted]
+[   14.078306]        do_one_initcall+0x105/0x260
+[   14.078452]        do_init_module+0x21e/0x6c0
+[   14.078609]        load_module+0x45ad/0x4bb0
+[   14.078755]        __x64_sys_finit_module+0x3ad/0x5a0
+[   14.078917]        x64_sys_call+0x9c1/0x1ec0
+[   14.079061]        do_syscall_64+0x94/0x2a0
+[   14.079195]        entry_SYSCALL_64_after_hwframe+0x4b/0x53
+[   14.079382]""",
     "lock taken twice": "[   31.4] WARNING: possible recursive locking detected",
     "lock in an interrupt": """[   31.4] ================================
 [   31.4] WARNING: inconsistent lock state
@@ -79,9 +137,12 @@ SPLATS = {
     "lock freed": "[   31.4] WARNING: held lock freed!",
     "lockdep gave up": "[   31.4] BUG: MAX_LOCKDEP_ENTRIES too low!",
     "lockdep is blind": "[   31.4] INFO: lockdep is turned off.",
-    "sleeping, whole": """[   17.0] BUG: sleeping function called from invalid context at kernel/locking/mutex.c:609
-[   17.0] in_atomic(): 1, irqs_disabled(): 0, non_block: 0, pid: 311, name: zcio
-[   17.0] preempt_count: 1, expected: 0""",
+    "sleeping, whole": """[   13.698306] BUG: sleeping function called from invalid context at kernel/locking/mutex.c:623
+[   13.698476] in_atomic(): 1, irqs_disabled(): 0, non_block: 0, pid: 90, name: insmod
+[   13.698515] preempt_count: 1, expected: 0
+[   13.698549] RCU nest depth: 0, expected: 0
+[   13.698631] locks held by insmod/90: 1, last CPU#1:
+[   13.698670]  #0: ffffffffa02011b8 (s){+.+.}-{3:3}, at: init_module+0x13c/0x1000 [planted]""",
     "rcu in the wrong place": "[   17.0] WARNING: Voluntary context switch within RCU read-side critical section!",
     "page table check": "[   19.0] kernel BUG at mm/page_table_check.c:103!",
     "vm": """[   18.0] page: refcount:0 mapcount:0 mapping:0000000000000000 index:0x0 pfn:0x10a3c0
@@ -90,14 +151,22 @@ SPLATS = {
 [   18.0] kernel BUG at ./include/linux/mm.h:1047!""",
     "vm warning": "[   18.0] WARNING: ./include/linux/rmap.h:215 at vm_insert_pages+0x1a/0x20, CPU#0: zcio/311",
     "page poison": "[   18.0] pagealloc: memory corruption",
-    "kmemleak, whole": """[   70.0] kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)
-unreferenced object 0xffff888104c3a000 (size 192):
-  comm "failnth", pid 231, jiffies 4294701234
+    "kmemleak, whole": """[   46.274144] kmemleak: 4 new suspected memory leaks (see /sys/kernel/debug/kmemleak)
+unreferenced object 0xffff888010243800 (size 1024):
+  comm "insmod", pid 90, jiffies 4294895738
   hex dump (first 32 bytes):
-    01 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  ................
-  backtrace (crc 5f1c1a2):
-    kmalloc_node_track_caller_noprof+0x2c7/0x3c0
-    _RNvMNtCs_4zcio7contextNtB2_7Context3new+0x3f/0x130 [zcio]""",
+    aa aa aa aa aa aa aa aa aa aa aa aa aa aa aa aa  ................
+    aa aa aa aa aa aa aa aa aa aa aa aa aa aa aa aa  ................
+  backtrace (crc b8d9b0d7):
+    kmemleak_alloc+0x2c/0x30
+    __kmalloc_cache_noprof+0x266/0x3e0
+    0xffffffffa0401109
+    do_one_initcall+0x105/0x260
+    do_init_module+0x21e/0x6c0
+    load_module+0x45ad/0x4bb0
+    __x64_sys_finit_module+0x3ad/0x5a0
+    x64_sys_call+0x9c1/0x1ec0
+    do_syscall_64+0x94/0x2a0""",
     "kmemleak, seen before": "unreferenced object 0xffff888104c3a000 (size 192):",
     "kmemleak is blind": "[   70.0] kmemleak: Kernel memory leak detector disabled",
     "object debugging": "[   18.0] ODEBUG: free active (active state 0) object: ffff8881 object type: timer_list",
