@@ -110,3 +110,70 @@ pub(crate) fn all_pages(holder: Holder) -> u64 {
 pub(crate) fn all_contexts() -> u64 {
     CONTEXTS.load(Relaxed) as u64
 }
+
+#[kunit_tests(zcio_charge)]
+mod tests {
+    use super::*;
+
+    /// Tests run as a kernel thread, which no limit binds: made to be bound all the same.
+    fn limited() -> Account {
+        let mut account = Account::open();
+        account.user = User::current();
+        account
+    }
+
+    #[test]
+    fn kernel_thread_has_no_limit() {
+        assert!(Account::open().user.is_none());
+    }
+
+    #[test]
+    fn kinds_are_counted_by_themselves() -> Result {
+        for account in [Account::open(), limited()] {
+            account.charge(Holder::Window, 3)?;
+            account.charge(Holder::Pool, 5)?;
+            assert_eq!(account.pages(Holder::Window), 3);
+            assert_eq!(account.pages(Holder::Pool), 5);
+            account.uncharge(Holder::Window, 1);
+            assert_eq!(account.pages(Holder::Window), 2);
+            assert_eq!(account.pages(Holder::Pool), 5);
+            account.uncharge(Holder::Window, 2);
+            account.uncharge(Holder::Pool, 5);
+            assert_eq!(account.pages(Holder::Window), 0);
+            assert_eq!(account.pages(Holder::Pool), 0);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn above_the_limit_nothing_is_charged() -> Result {
+        let account = limited();
+        account.charge(Holder::Window, 1)?;
+        for n in [1 << 40, usize::MAX / 2, usize::MAX] {
+            assert!(account.charge(Holder::Window, n) == Err(errno::no_buffers()));
+            assert!(account.charge(Holder::Pool, n) == Err(errno::no_buffers()));
+        }
+        assert_eq!(account.pages(Holder::Window), 1);
+        assert_eq!(account.pages(Holder::Pool), 0);
+        account.uncharge(Holder::Window, 1);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_charged_again() -> Result {
+        let account = limited();
+        // As much as there is room for, up to a page.
+        let room = (0..40).rev().map(|bit| 1usize << bit).fold(0, |sum, n| {
+            let more = account.charge(Holder::Pool, n).is_ok();
+            sum + if more { n } else { 0 }
+        });
+        assert!(room > 0);
+        assert_eq!(account.pages(Holder::Pool), room as u64);
+        assert!(account.charge(Holder::Window, 1).is_err());
+        account.uncharge(Holder::Pool, 1);
+        assert!(account.charge(Holder::Window, 1).is_ok());
+        account.uncharge(Holder::Window, 1);
+        account.uncharge(Holder::Pool, room - 1);
+        Ok(())
+    }
+}

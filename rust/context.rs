@@ -51,6 +51,14 @@ impl Context {
     }
 }
 
+/// What became of a call with a structure.
+pub(crate) struct Done {
+    /// What it returns.
+    pub(crate) count: usize,
+    /// Whether that is all the caller must know; the structure says the rest.
+    pub(crate) count_says_all: bool,
+}
+
 /// What one call moved, or one payload.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Moved {
@@ -71,13 +79,13 @@ impl Moved {
         self.mapped + self.copied()
     }
 
-    /// What the extended form says of a payload that moved so.
-    pub(crate) fn report(&self) -> Payload {
+    /// What the extended form says of a payload that moved so, beside what `told` has.
+    pub(crate) fn report(&self, told: Payload) -> Payload {
         Payload {
             why: self.why(),
             mapped: self.mapped,
             copied: self.copied(),
-            ..Default::default()
+            ..told
         }
     }
 
@@ -139,5 +147,78 @@ impl Totals {
             out.copied += *to;
         }
         out
+    }
+}
+
+#[kunit_tests(zcio_context)]
+mod tests {
+    use super::*;
+    use crate::charge::all_contexts;
+    use crate::plan::ownership::Why;
+
+    #[test]
+    fn contexts_are_counted_while_they_live() -> Result {
+        let before = all_contexts();
+        let context = Context::new()?;
+        let other = context.clone();
+        assert_eq!(all_contexts(), before + 1);
+        drop(context);
+        assert_eq!(all_contexts(), before + 1);
+        drop(other);
+        assert_eq!(all_contexts(), before);
+        Ok(())
+    }
+
+    #[test]
+    fn threshold_is_what_was_set() -> Result {
+        let context = Context::new()?;
+        assert_eq!(context.threshold(), COPY_THRESHOLD);
+        for bytes in [1, u64::MAX, 0] {
+            context.set_threshold(bytes);
+            assert_eq!(context.threshold(), bytes);
+        }
+        Ok(())
+    }
+
+    /// 100 bytes mapped, 7 and 20 copied for two reasons.
+    fn moved() -> Moved {
+        let mut moved = Moved {
+            mapped: 100,
+            ..Default::default()
+        };
+        moved.copied[Why::Linear as usize] = 7;
+        moved.copied[Why::Device as usize] = 20;
+        moved
+    }
+
+    #[test]
+    fn report_names_every_reason() {
+        let report = moved().report(Payload::default());
+        assert_eq!(moved().bytes(), 127);
+        assert_eq!(report.mapped, 100);
+        assert_eq!(report.copied, 27);
+        assert_eq!(
+            report.why,
+            1 << Why::Linear as u32 | 1 << Why::Device as u32
+        );
+        assert_eq!(Moved::default().report(Payload::default()).why, 0);
+    }
+
+    #[test]
+    fn totals_add_up_by_reason() {
+        let totals = Totals::new();
+        let mut sum = Moved::default();
+        for _ in 0..3 {
+            totals.count(2, &moved());
+            sum.add(&moved());
+        }
+        let read = totals.read();
+        assert_eq!(read.calls, 3);
+        assert_eq!(read.payloads, 6);
+        assert_eq!(read.mapped, sum.mapped);
+        assert_eq!(read.copied, 81);
+        assert_eq!(read.why[Why::Linear as usize], 21);
+        assert_eq!(read.why[Why::Device as usize], 60);
+        assert_eq!(read.why.iter().sum::<u64>(), read.copied);
     }
 }

@@ -3,10 +3,11 @@
 //! The face: what `/dev/zcio` answers to `mmap()`, `ioctl()` and `/proc/PID/fdinfo`.
 
 use crate::charge::{all_contexts, all_pages, Holder};
-use crate::context::Context;
+use crate::context::{Context, Done};
 use crate::ground::chardev::Device;
+use crate::ground::debug::{reached, Point};
 use crate::ground::socket::Socket;
-use crate::ground::uapi::{self, Counters, Info, Readv, Tune, Writev};
+use crate::ground::uapi::{self, Counters, InOut, Info, Readv, Tune, Writev};
 use crate::ground::vma;
 use crate::plan::PAGE_SIZE;
 use crate::pool::{self, Pool};
@@ -86,24 +87,31 @@ fn print_counters(to: &SeqFile, direction: &str, c: &Counters) {
 /// Names of the reasons, in the order of their bits.
 const WHY_NAMES: [&str; crate::plan::ownership::WHYS] = [
     "small", "linear", "shared", "cloned", "writable", "file", "kernel", "pinned", "device",
+    "elements",
 ];
 
 /// Runs a call on a structure of user space. The structure is written back before, to be
 /// sure that it can be, and after, also when the call failed: it says what about.
-fn call<T: kernel::transmute::FromBytes + kernel::transmute::AsBytes>(
-    addr: usize,
-    run: impl FnOnce(&mut T) -> Result<usize>,
-) -> Result<usize> {
+///
+/// Should it not be writable any more by then, nothing can be undone. The call returns what
+/// it would have, as long as that is the truth: EFAULT only where the count would hide
+/// bytes that were moved, or where the structure is all the caller wanted.
+fn call<T: InOut>(addr: usize, run: impl FnOnce(&mut T) -> Result<Done>) -> Result<usize> {
     let mut value: T = uapi::read(addr)?;
+    value.clear();
     uapi::write(addr, &value)?;
     let result = run(&mut value);
-    // Nothing that was done can be undone for this; it was writable a moment ago.
-    let _ = uapi::write(addr, &value);
-    result
+    reached(Point::IoctlRan);
+    let told = uapi::write(addr, &value);
+    let done = result?;
+    if !done.count_says_all {
+        told?;
+    }
+    Ok(done.count)
 }
 
 impl Open {
-    fn info(&self, info: &mut Info) -> Result<usize> {
+    fn info(&self, info: &mut Info) -> Result<Done> {
         if info.flags != 0 || info.reserved != [0; 8] {
             return Err(EINVAL);
         }
@@ -131,7 +139,10 @@ impl Open {
             tx: context.tx.read(),
             ..Default::default()
         };
-        Ok(0)
+        Ok(Done {
+            count: 0,
+            count_says_all: false,
+        })
     }
 
     fn tune(&self, tune: Tune) -> Result<usize> {

@@ -12,6 +12,7 @@
 
 use crate::charge::Holder;
 use crate::context::Context;
+use crate::ground::debug::{reached, Point};
 use crate::ground::page::{OwnedPage, PageRef};
 use crate::ground::vma::{Found, Mapping};
 use core::ops::Range;
@@ -231,6 +232,7 @@ impl Pool {
                 }
             }
         }
+        reached(Point::PoolSwap);
         let mut stretch = Stretch::default();
         for area in areas {
             // The pages between two neighbours' payloads are few: head and tail room.
@@ -344,6 +346,7 @@ impl Stretch {
 
 impl Mapping for Pool {
     fn fault(&self, at: &Found<'_, Self>, index: usize) -> Result {
+        reached(Point::PoolFault);
         let state = self.state.lock();
         match state.slots.get(index) {
             Some(Some(page)) => at.insert(index, &[page.borrow()]),
@@ -352,6 +355,7 @@ impl Mapping for Pool {
     }
 
     fn unmapped(&self, pages: Range<usize>) {
+        reached(Point::PoolUnmapped);
         let mut state = self.state.lock();
         for slot in state.slots.get_mut(pages).into_iter().flatten() {
             if slot.take().is_some() {
@@ -367,5 +371,179 @@ impl Drop for Pool {
         let mapped = state.slots.iter().flatten().count();
         let held = mapped + state.leaving.len() + state.spare.len();
         self.context.account.uncharge(Holder::Pool, held);
+    }
+}
+
+#[kunit_tests(zcio_pool)]
+mod tests {
+    use super::*;
+
+    fn held(context: &Context) -> u64 {
+        context.account.pages(Holder::Pool)
+    }
+
+    fn ids(pages: &[OwnedPage]) -> Result<KVVec<usize>> {
+        let mut ids = KVVec::with_capacity(pages.len(), GFP_KERNEL)?;
+        for page in pages {
+            ids.push(page.id(), GFP_KERNEL)?;
+        }
+        Ok(ids)
+    }
+
+    /// Sends `pages` in whole, as of page 0 of the pool.
+    fn send(pool: &Pool, pages: KVVec<OwnedPage>) {
+        pool.sent(pages.into_iter().map(|page| (0, page, (0, 0))));
+    }
+
+    #[test]
+    fn pages_are_charged_while_the_pool_lives() -> Result {
+        let context = Context::new()?;
+        let pool = Pool::new(context.clone(), 8)?;
+        assert_eq!(held(&context), 8);
+        let slots = &pool.state.lock().slots;
+        assert_eq!(slots.len(), 8);
+        assert!(slots.iter().flatten().all(|page| page.refs() == 1));
+        assert_eq!(slots.iter().flatten().count(), 8);
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_is_charged_when_the_pool_is_gone() -> Result {
+        let context = Context::new()?;
+        let pool = Pool::new(context.clone(), 8)?;
+        pool.give_back(pool.reserve(3)?);
+        send(&pool, pool.reserve(5)?);
+        assert_eq!(held(&context), 13);
+        drop(pool);
+        assert_eq!(held(&context), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn unmapped_pages_are_given_back_once() -> Result {
+        let context = Context::new()?;
+        let pool = Pool::new(context.clone(), 8)?;
+        pool.unmapped(2..5);
+        assert_eq!(held(&context), 5);
+        pool.unmapped(0..4);
+        assert_eq!(held(&context), 3);
+        pool.unmapped(0..8);
+        assert_eq!(held(&context), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn spare_pages_are_reserved_before_new_ones() -> Result {
+        let context = Context::new()?;
+        let pool = Pool::new(context.clone(), 8)?;
+        let pages = pool.reserve(4)?;
+        assert_eq!(held(&context), 12);
+        let old = ids(&pages)?;
+        pool.give_back(pages);
+        assert_eq!(held(&context), 12);
+        let pages = pool.reserve(5)?;
+        assert_eq!(held(&context), 13);
+        let again = ids(&pages)?;
+        assert!(old.iter().all(|id| again.contains(id)));
+        pool.give_back(pages);
+        Ok(())
+    }
+
+    #[test]
+    fn sent_pages_are_reserved_again() -> Result {
+        let context = Context::new()?;
+        let pool = Pool::new(context.clone(), 8)?;
+        let pages = pool.reserve(4)?;
+        let old = ids(&pages)?;
+        send(&pool, pages);
+        assert_eq!(pool.state.lock().leaving.len(), 4);
+        let pages = pool.reserve(4)?;
+        assert_eq!(held(&context), 12);
+        let again = ids(&pages)?;
+        assert!(old.iter().all(|id| again.contains(id)));
+        pool.give_back(pages);
+        Ok(())
+    }
+
+    #[test]
+    fn line_of_sent_pages_is_bounded() -> Result {
+        let context = Context::new()?;
+        let pool = Pool::new(context.clone(), 1)?;
+        send(&pool, pool.reserve(LEAVING_MIN + 3)?);
+        assert_eq!(pool.state.lock().leaving.len(), LEAVING_MIN);
+        assert_eq!(held(&context), 1 + LEAVING_MIN as u64);
+        Ok(())
+    }
+
+    #[test]
+    fn page_not_sent_comes_back_to_its_slot() -> Result {
+        let context = Context::new()?;
+        let pool = Pool::new(context.clone(), 4)?;
+        let mut stand_ins = pool.reserve(1)?;
+        let stand_in = stand_ins.pop().ok_or(EINVAL)?;
+        let stood_in = stand_in.id();
+        let page = {
+            let mut state = pool.state.lock();
+            let slot = state.slots.get_mut(2).ok_or(EINVAL)?;
+            slot.replace(stand_in).ok_or(EINVAL)?
+        };
+        let id = page.id();
+        pool.restore(None, core::iter::once((2, page)));
+        let state = pool.state.lock();
+        assert_eq!(state.slots[2].as_ref().map(OwnedPage::id), Some(id));
+        assert_eq!(ids(&state.spare)?.as_slice(), &[stood_in]);
+        assert_eq!(held(&context), 5);
+        Ok(())
+    }
+
+    #[test]
+    fn page_for_an_unmapped_slot_is_let_go() -> Result {
+        let context = Context::new()?;
+        let pool = Pool::new(context.clone(), 4)?;
+        let mut pages = pool.reserve(1)?;
+        let page = pages.pop().ok_or(EINVAL)?;
+        pool.unmapped(2..3);
+        assert_eq!(held(&context), 4);
+        pool.restore(None, core::iter::once((2, page)));
+        pool.unmapped(0..4);
+        drop(pool);
+        assert_eq!(held(&context), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn line_is_first_in_first_out() -> Result {
+        let mut line = Fifo {
+            incoming: KVVec::new(),
+            outgoing: KVVec::new(),
+        };
+        let mut expected = KVVec::new();
+        // Pushes and pops of many lengths, so that pages wait in both halves.
+        for (pushes, pops) in [(5, 2), (1, 3), (7, 0), (3, 8), (2, 5)] {
+            line.reserve(pushes)?;
+            for _ in 0..pushes {
+                let page = OwnedPage::to_send()?;
+                expected.push(page.id(), GFP_KERNEL)?;
+                assert!(line.push(page).is_none());
+            }
+            for _ in 0..pops.min(line.len()) {
+                let oldest = expected.remove(0).map_err(|_| EINVAL)?;
+                assert_eq!(line.pop().map(|page| page.id()), Some(oldest));
+            }
+            assert_eq!(line.len(), expected.len());
+        }
+        assert!(line.pop().is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn line_without_room_gives_the_page_back() -> Result {
+        let mut line = Fifo {
+            incoming: KVVec::new(),
+            outgoing: KVVec::new(),
+        };
+        assert!(line.push(OwnedPage::to_send()?).is_some());
+        assert_eq!(line.len(), 0);
+        Ok(())
     }
 }

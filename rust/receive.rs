@@ -2,30 +2,32 @@
 
 //! `zc_readv`: from a socket's receive queue into windows.
 //!
-//! Under the socket lock: look at the queue without consuming, prepare every page,
-//! put the pages into the windows, tell user space where the payloads lie; and only when
-//! nothing can fail any more, consume exactly what was placed. Whatever fails before
-//! that leaves the windows' regions empty and the queue as it was.
+//! Look at the queue without consuming, prepare every page, put the pages into the
+//! windows, tell user space where the payloads lie; and only when nothing can fail any
+//! more, consume exactly what was placed. Whatever fails before that leaves the windows'
+//! regions empty and the queue as it was. A stream is held still by the socket lock;
+//! datagrams are taken off their queue first, and put back if something fails.
 
-use crate::context::Moved;
-use crate::ground::page::{OwnedPage, PageRef};
-use crate::ground::socket::{Locked, Segment, Socket};
+use crate::context::{Done, Moved};
+use crate::gather::{Batch, Incoming, MAX_PAGES};
+use crate::ground::datagram::{DatagramSocket, Description, Taken};
+use crate::ground::debug::{reached, Point};
+use crate::ground::page::PageRef;
+use crate::ground::skb::Segment;
+use crate::ground::socket::{Socket, Tcp};
 use crate::ground::uapi::{self, IoVec, Payload, Readv};
 use crate::ground::vma::{self, Found};
-use crate::plan::ownership::{judge, Verdict, Why};
-use crate::plan::receive::{Piece, Planner, Step};
+use crate::plan::ownership::fact;
+use crate::plan::queue::most_payloads;
 use crate::plan::span::{check_region, find_overlap, Span};
 use crate::plan::PAGE_SIZE;
 use crate::window::Window;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-/// Bytes of whole pages that a region for TCP must have: a stream can be cut anywhere,
-/// so one page always holds a payload.
+/// Bytes of whole pages that a region must have: whatever comes can be cut anywhere, so
+/// one page always holds a payload.
 pub(crate) const MIN_REGION: usize = PAGE_SIZE;
-
-/// Most pages that one call places; what is behind them waits for the next call.
-const MAX_PAGES: usize = 1 << 14;
 
 /// The whole pages of a region.
 #[derive(Clone, Copy)]
@@ -41,8 +43,7 @@ impl Region {
 }
 
 /// Runs the call. On an error, `args.error_index` says which element it is about.
-pub(crate) fn readv(args: &mut Readv) -> Result<usize> {
-    args.error_index = -1;
+pub(crate) fn readv(args: &mut Readv) -> Result<Done> {
     let count = args.iovcnt as usize;
     if count == 0
         || args.iovcnt > uapi::MAX_ELEMENTS
@@ -61,32 +62,249 @@ pub(crate) fn readv(args: &mut Readv) -> Result<usize> {
     }
 
     let socket = Socket::from_fd(args.fd)?;
-    let tcp = socket.tcp()?;
-    tcp.check_connected()?;
-    let target = find_windows(&regions, &mut args.error_index)?;
-    tcp.check_receive()?;
-
-    let mut locked = tcp.lock()?;
     let nonblock = args.flags & uapi::DONTWAIT != 0 || socket.nonblocking();
-    let capacity = regions.iter().map(|r| r.pages * PAGE_SIZE).sum();
-    let ready = locked.wait_data(capacity, nonblock)?;
-    if ready == 0 {
-        return Ok(0);
+    let kind = match socket.datagrams() {
+        Some(datagrams) => Kind::Datagrams(datagrams),
+        None => Kind::Stream(socket.tcp()?),
+    };
+    if let Kind::Stream(tcp) = kind {
+        tcp.check_connected()?;
+    }
+    let target = find_windows(&regions, &mut args.error_index)?;
+    socket.check_receive()?;
+    reached(Point::ReadvChecked);
+
+    let call = Call {
+        args,
+        room: room(&regions)?,
+        regions,
+        target,
+        nonblock,
+    };
+    let (moved, payloads) = match kind {
+        Kind::Stream(tcp) => call.stream(tcp)?,
+        Kind::Datagrams(datagrams) => call.messages(datagrams)?,
+    };
+    if payloads > 0 {
+        call.target.context.rx.count(payloads, &moved);
+    }
+    // The arrays have been written by now.
+    Ok(Done {
+        count: payloads,
+        count_says_all: true,
+    })
+}
+
+/// What a socket keeps: the order of bytes, or the boundaries of datagrams.
+#[derive(Clone, Copy)]
+enum Kind<'s> {
+    Stream(Tcp<'s>),
+    Datagrams(DatagramSocket<'s>),
+}
+
+/// A call whose arguments are good.
+struct Call<'a> {
+    args: &'a Readv,
+    regions: KVVec<Region>,
+    /// Pages of each region.
+    room: KVVec<usize>,
+    target: Target,
+    nonblock: bool,
+}
+
+impl Call<'_> {
+    /// From a stream. Returns what was moved, in how many payloads: none at its end.
+    fn stream(&self, tcp: Tcp<'_>) -> Result<(Moved, usize)> {
+        let mut locked = tcp.lock()?;
+        let capacity = self.room.iter().sum::<usize>() * PAGE_SIZE;
+        let ready = locked.wait_data(capacity, self.nonblock)?;
+        if ready == 0 {
+            return Ok((Moved::default(), 0));
+        }
+        let done = {
+            let also = self.small(ready);
+            let incoming = locked.queue().map(|segment| Incoming {
+                segment,
+                datagram: 0,
+                starts: false,
+                also,
+            });
+            let guess = ready / PAGE_SIZE * 3 / 2 + 2;
+            let batch = Batch::gather(incoming, &self.room, guess, self.target.writable)?;
+            self.deliver(&batch, |_| Payload::default())?;
+            (batch.moved(), batch.payloads.len())
+        };
+        locked.consume(done.0.bytes() as usize);
+        Ok(done)
     }
 
-    let (taken, payloads) = {
-        let small = (ready as u64) < target.context.threshold();
-        let batch = Batch::gather(&locked, &regions, target.writable, small, ready)?;
-        batch.place(&regions)?;
-        if let Err(e) = batch.report(args, &regions) {
-            empty(&regions);
-            return Err(e);
+    /// From a socket that keeps boundaries: whole datagrams only, unless the first alone is
+    /// larger than all regions.
+    fn messages(&self, socket: DatagramSocket<'_>) -> Result<(Moved, usize)> {
+        let (taken, guess) = take(socket, self.nonblock, &self.room)?;
+        if taken.all().is_empty() {
+            // Shut down.
+            return Ok((Moved::default(), 0));
         }
-        (batch.moved, batch.payloads.len())
-    };
-    locked.consume(taken.bytes() as usize);
-    target.context.rx.count(payloads, &taken);
-    Ok(payloads)
+        let mut incoming = KVVec::with_capacity(taken.all().len(), GFP_KERNEL)?;
+        let mut told = KVVec::with_capacity(taken.all().len(), GFP_KERNEL)?;
+        for (number, datagram) in taken.all().iter().enumerate() {
+            let description = datagram.describe();
+            let also = self.small(description.len as usize);
+            let empty = (description.len == 0).then(Segment::empty);
+            let segments = Iterator::chain(datagram.segments()?, empty);
+            for (i, segment) in segments.enumerate() {
+                let next = Incoming {
+                    segment,
+                    datagram: number,
+                    starts: i == 0,
+                    also,
+                };
+                incoming.push(next, GFP_KERNEL)?;
+            }
+            told.push(description, GFP_KERNEL)?;
+        }
+        let gather = |also| {
+            let incoming = incoming.iter().map(|next: &Incoming<'_>| Incoming {
+                also: next.also | also,
+                ..*next
+            });
+            Batch::gather(incoming, &self.room, guess, self.target.writable)
+        };
+        let done = {
+            let mut batch = gather(0)?;
+            if !batch.all && told.len() > 1 {
+                // Never so: what was taken has room. Nothing must be lost all the same.
+                return Err(EINVAL);
+            }
+            if !batch.all {
+                // As it lies it takes more room than it has bytes: copies fill all there is.
+                batch = gather(fact::CROWDED)?;
+            }
+            self.deliver(&batch, |i| {
+                let number = |i: usize| batch.payloads.get(i).map(|placed| placed.datagram);
+                let description = number(i).and_then(|number| told.get(number));
+                let mut payload = description.map_or_else(Payload::default, describe);
+                if number(i) != number(i + 1) {
+                    payload.flags |= uapi::PAYLOAD_END;
+                    if !batch.all {
+                        payload.flags |= uapi::PAYLOAD_TRUNCATED;
+                    }
+                }
+                payload
+            })?;
+            (batch.moved(), batch.payloads.len())
+        };
+        drop(incoming);
+        taken.consume();
+        Ok(done)
+    }
+
+    /// What is to be known of bytes below the threshold.
+    fn small(&self, len: usize) -> u32 {
+        if (len as u64) < self.target.context.threshold() {
+            fact::SMALL
+        } else {
+            0
+        }
+    }
+
+    /// Maps the pages of a batch and tells user space where the payloads lie, with what
+    /// `told` says of each beside. On an error the regions are empty.
+    fn deliver(&self, batch: &Batch<'_>, told: impl Fn(usize) -> Payload) -> Result {
+        reached(Point::ReadvGathered);
+        let pages = batch.pages()?;
+        let runs = |i: usize| pages.get(batch.of_region(i)?);
+        let result = put_all(&self.regions, self.target.writable, runs).and_then(|()| {
+            reached(Point::ReadvPlaced);
+            self.report(batch, told)
+        });
+        if result.is_err() {
+            empty(&self.regions);
+        } else {
+            reached(Point::ReadvReported);
+        }
+        result
+    }
+
+    fn report(&self, batch: &Batch<'_>, told: impl Fn(usize) -> Payload) -> Result {
+        let count = batch.payloads.len();
+        if self.args.payloads != 0 {
+            let mut info = KVVec::with_capacity(count, GFP_KERNEL)?;
+            for (i, placed) in batch.payloads.iter().enumerate() {
+                info.push(placed.moved.report(told(i)), GFP_KERNEL)?;
+            }
+            uapi::write_array(self.args.payloads as usize, &info)?;
+        }
+        let mut iov = KVVec::with_capacity(count, GFP_KERNEL)?;
+        for placed in &batch.payloads {
+            let region = self.regions.get(placed.region).ok_or(EINVAL)?;
+            let place = IoVec {
+                base: region.first + placed.offset,
+                len: placed.moved.bytes() as usize,
+            };
+            iov.push(place, GFP_KERNEL)?;
+        }
+        uapi::write_array(self.args.iov as usize, &iov)
+    }
+}
+
+/// Takes the first datagram, waiting for it, and as many more as certainly have room. Tells
+/// how many pages they need at most.
+fn take<'s>(
+    socket: DatagramSocket<'s>,
+    nonblock: bool,
+    room: &[usize],
+) -> Result<(Taken<'s>, usize)> {
+    let smallest = room.iter().copied().min().unwrap_or(1);
+    let mut payloads = room.len();
+    let mut pages = MAX_PAGES;
+    let mut taken = Taken::with_capacity(room.len())?;
+    let mut first = true;
+    while payloads > 0 && pages > 0 {
+        let next = if first {
+            socket.take(nonblock)?
+        } else {
+            socket.take_more()
+        };
+        let Some(datagram) = next else {
+            break;
+        };
+        let needed = most_payloads(datagram.segments()?.map(|s| s.seen()), smallest);
+        let most = most_payloads(datagram.segments()?.map(|s| s.seen()), 1);
+        if !first && (needed > payloads || most > pages) {
+            // Dropped, it goes back to the front of the queue.
+            break;
+        }
+        payloads = payloads.saturating_sub(needed);
+        pages = pages.saturating_sub(most);
+        taken.push(datagram)?;
+        first = false;
+    }
+    Ok((taken, MAX_PAGES - pages))
+}
+
+/// What is told of the datagram that a payload belongs to.
+fn describe(description: &Description) -> Payload {
+    Payload {
+        datagram: description.len,
+        segment: description.segment,
+        timestamp: description.timestamp,
+        vlan_tci: description.vlan_tci,
+        vlan_tpid: description.vlan_tpid,
+        name_len: description.name_len,
+        name: description.name,
+        ..Default::default()
+    }
+}
+
+/// Pages of each region.
+fn room(regions: &[Region]) -> Result<KVVec<usize>> {
+    let mut room = KVVec::with_capacity(regions.len(), GFP_KERNEL)?;
+    for region in regions {
+        room.push(region.pages, GFP_KERNEL)?;
+    }
+    Ok(room)
 }
 
 fn check_regions(iov: &[IoVec], error_index: &mut i32) -> Result<KVVec<Region>> {
@@ -152,213 +370,23 @@ fn find_windows(regions: &[Region], error_index: &mut i32) -> Result<Target> {
     target.map(|(target, _)| target).ok_or(EINVAL)
 }
 
-/// A page about to be mapped: the queue's, or a new one with copied bytes.
-enum Source<'q> {
-    Queue(PageRef<'q>),
-    Copy(OwnedPage),
-}
-
-impl Source<'_> {
-    fn page(&self) -> PageRef<'_> {
-        match self {
-            Source::Queue(page) => *page,
-            Source::Copy(page) => page.borrow(),
-        }
-    }
-}
-
-/// One payload: its pages in the batch, and where its bytes lie in the region.
-struct Placed {
-    first_page: usize,
-    pages: usize,
-    offset: usize,
-    moved: Moved,
-}
-
-/// What one call takes off the queue, ready to be mapped. Payload `i` goes to region `i`.
-struct Batch<'q> {
-    sources: KVVec<Source<'q>>,
-    payloads: KVVec<Placed>,
-    moved: Moved,
-}
-
-impl<'q> Batch<'q> {
-    /// Lays what is queued into the regions: decides, zeroes, copies. Consumes nothing.
-    fn gather(
-        locked: &'q Locked<'_>,
-        regions: &[Region],
-        writable: bool,
-        small: bool,
-        ready: usize,
-    ) -> Result<Self> {
-        let mut pages = KVVec::with_capacity(regions.len(), GFP_KERNEL)?;
-        for region in regions {
-            pages.push(region.pages, GFP_KERNEL)?;
-        }
-        let room = pages.iter().sum::<usize>();
-        let guess = (ready / PAGE_SIZE * 3 / 2 + 2).min(room).min(MAX_PAGES);
-        let mut batch = Batch {
-            sources: KVVec::with_capacity(guess, GFP_KERNEL)?,
-            payloads: KVVec::with_capacity(regions.len(), GFP_KERNEL)?,
-            moved: Moved::default(),
-        };
-        let mut planner = Planner::new(&pages);
-        for segment in locked.queue() {
-            if !batch.add(&mut planner, &segment, writable, small)? {
-                break;
-            }
-        }
-        for placed in &batch.payloads {
-            batch.moved.add(&placed.moved);
-        }
-        if batch.payloads.is_empty() {
-            // Device memory, which the CPU cannot read: what recvmsg() says.
-            return Err(EFAULT);
-        }
-        Ok(batch)
-    }
-
-    /// Adds a segment, page by page; false when there is no room for all of it.
-    fn add(
-        &mut self,
-        planner: &mut Planner<'_>,
-        segment: &Segment<'q>,
-        writable: bool,
-        small: bool,
-    ) -> Result<bool> {
-        let mut at = 0;
-        while at < segment.len() {
-            let left = segment.len() - at;
-            let page = segment.page(at);
-            let (offset, len) = match page {
-                Some(_) => {
-                    let offset = (segment.offset() + at) % PAGE_SIZE;
-                    (offset, left.min(PAGE_SIZE - offset))
-                }
-                None => (0, left),
-            };
-            let verdict = if small {
-                Verdict::Copy(Why::Small)
-            } else {
-                judge(segment.facts(), len == PAGE_SIZE, writable)
-            };
-            if self.sources.len() >= MAX_PAGES {
-                return Ok(false);
-            }
-            let piece = Piece {
-                offset,
-                len,
-                verdict,
-            };
-            match (planner.place(&piece), page) {
-                (Step::Map { begins, .. }, Some(page)) => {
-                    if verdict == Verdict::Owned {
-                        page.zero_around(offset, len);
-                    }
-                    self.begin(begins, offset)?;
-                    self.push(Source::Queue(page))?;
-                    self.last()?.mapped += len as u64;
-                    at += len;
-                }
-                (
-                    Step::Fill {
-                        offset,
-                        len,
-                        fresh,
-                        begins,
-                        why,
-                        ..
-                    },
-                    _,
-                ) => {
-                    self.begin(begins, offset)?;
-                    if fresh {
-                        self.push(Source::Copy(OwnedPage::to_receive()?))?;
-                    }
-                    let to = self.sources.last().ok_or(EINVAL)?.page();
-                    segment.copy(at, to, offset, len)?;
-                    self.last()?.copied[why as usize] += len as u64;
-                    at += len;
-                }
-                (Step::Full, _) | (Step::Map { .. }, None) => return Ok(false),
-            }
-        }
-        Ok(true)
-    }
-
-    fn begin(&mut self, begins: bool, offset: usize) -> Result {
-        if begins {
-            let placed = Placed {
-                first_page: self.sources.len(),
-                pages: 0,
-                offset,
-                moved: Moved::default(),
-            };
-            self.payloads.push(placed, GFP_KERNEL)?;
-        }
-        Ok(())
-    }
-
-    fn push(&mut self, source: Source<'q>) -> Result {
-        self.sources.push(source, GFP_KERNEL)?;
-        if let Some(placed) = self.payloads.last_mut() {
-            placed.pages += 1;
-        }
-        Ok(())
-    }
-
-    fn last(&mut self) -> Result<&mut Moved> {
-        Ok(&mut self.payloads.last_mut().ok_or(EINVAL)?.moved)
-    }
-
-    /// Empties all the regions and maps the payloads' pages; on an error they are empty.
-    fn place(&self, regions: &[Region]) -> Result {
-        let mut pages = KVVec::with_capacity(self.sources.len(), GFP_KERNEL)?;
-        for source in &self.sources {
-            pages.push(source.page(), GFP_KERNEL)?;
-        }
-        let runs = |i: usize| {
-            let placed = self.payloads.get(i)?;
-            pages.get(placed.first_page..placed.first_page + placed.pages)
-        };
-        let result = put_all(regions, runs);
-        if result.is_err() {
-            empty(regions);
-        }
-        result
-    }
-
-    /// Tells user space where the payloads lie.
-    fn report(&self, args: &Readv, regions: &[Region]) -> Result {
-        let count = self.payloads.len();
-        if args.payloads != 0 {
-            let mut info = KVVec::with_capacity(count, GFP_KERNEL)?;
-            for placed in &self.payloads {
-                info.push(placed.moved.report(), GFP_KERNEL)?;
-            }
-            uapi::write_array(args.payloads as usize, &info)?;
-        }
-        let mut iov = KVVec::with_capacity(count, GFP_KERNEL)?;
-        for (region, placed) in regions.iter().zip(&self.payloads) {
-            let place = IoVec {
-                base: region.first + placed.offset,
-                len: placed.moved.bytes() as usize,
-            };
-            iov.push(place, GFP_KERNEL)?;
-        }
-        uapi::write_array(args.iov as usize, &iov)
-    }
-}
-
 /// Empties regions and puts in the pages that `runs` gives for each of them, with one
 /// zap for every stretch of regions that follow each other.
-fn put_all<'p>(regions: &[Region], runs: impl Fn(usize) -> Option<&'p [PageRef<'p>]>) -> Result {
+///
+/// Unless the pages may be `writable`, EFAULT for a window that can be written to: it has
+/// taken the place of the one that they were judged for.
+fn put_all<'p>(
+    regions: &[Region],
+    writable: bool,
+    runs: impl Fn(usize) -> Option<&'p [PageRef<'p>]>,
+) -> Result {
     let task = kernel::current!();
     let mm = task.mm().ok_or(EFAULT)?.mmap_read_lock();
     let mut next = 0;
     while let Some((first, others)) = regions.get(next..).and_then(|r| r.split_first()) {
         let found = vma::find::<Window>(&mm, first.first)
             .filter(|f| f.contains(first.first, first.pages * PAGE_SIZE))
+            .filter(|f| writable || !f.may_be_written())
             .ok_or(EFAULT)?;
         let mut end = first.end();
         let mut count = 1;
@@ -381,6 +409,75 @@ fn put_all<'p>(regions: &[Region], runs: impl Fn(usize) -> Option<&'p [PageRef<'
 /// Empties regions after a failure; what is not a window any more needs no emptying.
 fn empty(regions: &[Region]) {
     for region in regions {
-        let _ = put_all(core::slice::from_ref(region), |_| None);
+        let _ = put_all(core::slice::from_ref(region), true, |_| None);
+    }
+}
+
+#[kunit_tests(zcio_receive)]
+mod tests {
+    use super::*;
+
+    /// What becomes of regions at these pages, of two pages each; the wrong one's index.
+    fn check(pages: &[usize]) -> core::result::Result<usize, (Error, i32)> {
+        let mut wrong = -1;
+        let mut check = || {
+            let mut iov = KVVec::with_capacity(pages.len(), GFP_KERNEL)?;
+            for page in pages {
+                let base = page * PAGE_SIZE;
+                let len = 2 * PAGE_SIZE;
+                iov.push(IoVec { base, len }, GFP_KERNEL)?;
+            }
+            check_regions(&iov, &mut wrong)
+        };
+        match check() {
+            Ok(regions) => Ok(regions.iter().map(|region| region.pages).sum()),
+            Err(e) => Err((e, wrong)),
+        }
+    }
+
+    #[test]
+    fn neighbours_are_good_in_any_order() {
+        assert_eq!(check(&[10]), Ok(2));
+        assert_eq!(check(&[10, 12, 14, 16]), Ok(8));
+        assert_eq!(check(&[16, 14, 12, 10]), Ok(8));
+        assert_eq!(check(&[12, 16, 10, 14]), Ok(8));
+    }
+
+    #[test]
+    fn overlap_is_found_in_any_order() {
+        assert!(check(&[10, 10]).is_err());
+        assert_eq!(check(&[10, 11]), Err((EINVAL, 1)));
+        assert!(check(&[14, 10, 20, 13]).is_err_and(|(e, wrong)| e == EINVAL && wrong >= 0));
+    }
+
+    #[test]
+    fn most_regions_are_sorted_for_it() -> Result {
+        let most = uapi::MAX_ELEMENTS as usize;
+        let mut pages = KVVec::with_capacity(most, GFP_KERNEL)?;
+        for n in 0..most {
+            // Each place once, in an order that is none.
+            pages.push(n * 389 % most * 2, GFP_KERNEL)?;
+        }
+        assert_eq!(check(&pages), Ok(2 * most));
+        if let Some(page) = pages.last_mut() {
+            *page += 1;
+        }
+        assert!(check(&pages).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn region_without_a_whole_page_is_named() {
+        let mut wrong = -1;
+        let good = IoVec {
+            base: 10 * PAGE_SIZE,
+            len: PAGE_SIZE,
+        };
+        let cut = IoVec {
+            base: 20 * PAGE_SIZE + 1,
+            len: 2 * PAGE_SIZE - 2,
+        };
+        assert!(check_regions(&[good, cut], &mut wrong).is_err_and(|e| e == EINVAL));
+        assert_eq!(wrong, 1);
     }
 }

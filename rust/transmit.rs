@@ -7,7 +7,8 @@
 //! last give back what it did not take. A page that somebody else still holds (a read in
 //! flight, say) is copied: only then is it certain that nobody changes what is sent.
 
-use crate::context::{Context, Moved};
+use crate::context::{Context, Done, Moved};
+use crate::ground::debug::{reached, Point};
 use crate::ground::page::OwnedPage;
 use crate::ground::socket::{Locked, PageVec, SendFlags, Socket};
 use crate::ground::uapi::{self, IoVec, Payload, Writev};
@@ -30,9 +31,7 @@ const BATCH_PAGES: usize = 1024;
 const FLAGS: u32 = uapi::DONTWAIT | uapi::NOSIGNAL | uapi::MORE;
 
 /// Runs the call. On an error, `args.error_index` says which element it is about.
-pub(crate) fn writev(args: &mut Writev) -> Result<usize> {
-    args.error_index = -1;
-    args.taken = 0;
+pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
     let count = args.iovcnt as usize;
     if count == 0
         || args.iovcnt > uapi::MAX_ELEMENTS
@@ -57,6 +56,7 @@ pub(crate) fn writev(args: &mut Writev) -> Result<usize> {
         nosignal: args.flags & uapi::NOSIGNAL != 0,
     };
     tcp.check_send(flags.nonblock, flags.nosignal)?;
+    reached(Point::WritevChecked);
 
     let mut locked = tcp.lock()?;
     locked.wait_space(flags.nonblock)?;
@@ -89,11 +89,16 @@ pub(crate) fn writev(args: &mut Writev) -> Result<usize> {
     context.tx.count(whole, &total);
     args.taken = bytes as u64;
     for (to, m) in reports.iter_mut().zip(&moved) {
-        *to = m.report();
+        *to = m.report(Payload::default());
     }
-    // The bytes are gone, so there is no way back; the array was writable before.
+    // The bytes are gone, so there is no way back; the array was writable before, and says
+    // zero where it cannot be written now.
     let _ = uapi::write_array(args.payloads as usize, &reports);
-    Ok(whole)
+    let in_whole = areas.iter().take(whole).map(|a| a.len).sum::<usize>();
+    Ok(Done {
+        count: whole,
+        count_says_all: bytes == in_whole,
+    })
 }
 
 fn check_areas(iov: &[IoVec], error_index: &mut i32) -> Result<KVVec<Area>> {
@@ -151,6 +156,7 @@ impl Sender<'_> {
         while from < areas.len() {
             let rest = areas.get(from..).ok_or(EINVAL)?;
             let batch = Batch::swap_out(rest)?;
+            reached(Point::WritevSwapped);
             let next = from + batch.areas.len();
             let flags = SendFlags {
                 more: self.flags.more || next < areas.len(),
@@ -210,6 +216,7 @@ impl<'a> Batch<'a> {
         let mut slots = KVVec::with_capacity(areas.len(), GFP_KERNEL)?;
         let mut pages = KVVec::with_capacity(need, GFP_KERNEL)?;
         let mut stand_ins = pool.reserve(need)?;
+        reached(Point::WritevReserved);
 
         let result = {
             let lock = mm.mmap_read_lock();
@@ -255,6 +262,7 @@ impl<'a> Batch<'a> {
             Ok(copies) => self.hand_over(locked, flags, copies),
             Err(e) => Err(*e),
         };
+        reached(Point::WritevSent);
         let sent = result.unwrap_or(0);
         let pinned = copies.unwrap_or_default();
         self.settle(sent, |payload, page, bytes| {
@@ -347,6 +355,7 @@ impl<'a> Batch<'a> {
             let behind = (piece.offset + bytes, piece.len - bytes);
             Some((place(&piece), own, behind))
         }));
+        reached(Point::WritevSettling);
         if rest.peek().is_some() {
             let task = kernel::current!();
             let lock = task.mm().map(|mm| mm.mmap_read_lock());
@@ -366,5 +375,71 @@ impl<'a> Batch<'a> {
             pool.clear(slots.area.start..slots.payload.start);
             pool.clear(slots.payload.end..slots.area.end);
         }
+    }
+}
+
+#[kunit_tests(zcio_transmit)]
+mod tests {
+    use super::*;
+
+    /// An area of `pages` pages with a payload of `len` bytes from `offset` on.
+    fn pair(page: usize, pages: usize, offset: usize, len: usize) -> [IoVec; 2] {
+        let base = page * PAGE_SIZE;
+        let area = IoVec {
+            base,
+            len: pages * PAGE_SIZE,
+        };
+        let payload = IoVec {
+            base: base + offset,
+            len,
+        };
+        [area, payload]
+    }
+
+    #[test]
+    fn payloads_are_cut_at_pages() -> Result {
+        let iov = [
+            pair(10, 4, 100, 3 * PAGE_SIZE),
+            pair(20, 2, 0, 2 * PAGE_SIZE),
+        ];
+        let areas = check_areas(iov.as_flattened(), &mut -1)?;
+        let expected = [
+            (0, 0, 100, PAGE_SIZE - 100),
+            (0, 1, 0, PAGE_SIZE),
+            (0, 2, 0, PAGE_SIZE),
+            (0, 3, 0, 100),
+            (1, 0, 0, PAGE_SIZE),
+            (1, 1, 0, PAGE_SIZE),
+        ];
+        let pieces = Batch::pieces(&areas).map(|p| (p.payload, p.nth, p.offset, p.len));
+        assert!(pieces.eq(expected));
+        Ok(())
+    }
+
+    #[test]
+    fn wrong_area_is_named() -> Result {
+        let good = pair(10, 1, 0, 1);
+        for bad in [
+            pair(20, 1, 0, 0),
+            pair(20, 1, 1, PAGE_SIZE),
+            pair(20, 0, 0, 1),
+        ] {
+            let mut wrong = -1;
+            let iov = [good, bad];
+            assert!(check_areas(iov.as_flattened(), &mut wrong).is_err_and(|e| e == EINVAL));
+            assert_eq!(wrong, 1);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn areas_that_overlap_are_refused_in_any_order() {
+        let (one, other) = (pair(10, 4, 0, 1), pair(13, 4, 0, 1));
+        for iov in [[one, other], [other, one]] {
+            let mut wrong = -1;
+            assert!(check_areas(iov.as_flattened(), &mut wrong).is_err_and(|e| e == EINVAL));
+            assert!(wrong >= 0);
+        }
+        assert!(check_areas([one, pair(14, 4, 0, 1)].as_flattened(), &mut -1).is_ok());
     }
 }

@@ -10,6 +10,7 @@
 
 use crate::charge::Holder;
 use crate::context::Context;
+use crate::ground::debug::{reached, Point};
 use crate::ground::page::{OwnedPage, PageRef};
 use crate::ground::vma::{Found, Mapping};
 use crate::plan::marks;
@@ -71,6 +72,7 @@ impl Window {
         let new = runs.clone().map(|(_, pages)| pages.len()).sum::<usize>();
         account.charge(Holder::Window, new.saturating_sub(old))?;
         state.clear(at, stretch.clone());
+        reached(Point::WindowPut);
 
         let result = runs.into_iter().try_for_each(|(index, pages)| {
             let run = index..index + pages.len();
@@ -117,12 +119,14 @@ impl Mapping for Window {
     fn fault(&self, at: &Found<'_, Self>, index: usize) -> Result {
         let place = index..index + 1;
         if !at.may_be_written() {
-            let zero = PageRef::zero().ok_or(ENOMEM)?;
+            let zero = PageRef::of_zeros().ok_or(ENOMEM)?;
+            reached(Point::WindowFault);
             let mut state = self.state.lock();
             marks::insert(&mut state.present, place);
             return at.insert(index, &[zero]);
         }
         let page = OwnedPage::to_receive()?;
+        reached(Point::WindowFault);
         let mut state = self.state.lock();
         // A page that was there and is not (MADV_DONTNEED) is still charged.
         let fresh = 1 - marks::count(&state.held, place.clone());
@@ -138,6 +142,7 @@ impl Mapping for Window {
     }
 
     fn unmapped(&self, pages: Range<usize>) {
+        reached(Point::WindowUnmapped);
         self.forget(pages);
     }
 }
@@ -145,5 +150,73 @@ impl Mapping for Window {
 impl Drop for Window {
     fn drop(&mut self) {
         self.forget(0..self.pages);
+    }
+}
+
+#[kunit_tests(zcio_window)]
+mod tests {
+    use super::*;
+
+    /// Marks pages as if payloads were there, and charges them.
+    fn hold(window: &Window, pages: Range<usize>) -> Result {
+        let mut state = window.state.lock();
+        window.context.account.charge(Holder::Window, pages.len())?;
+        marks::insert(&mut state.present, pages.clone());
+        marks::insert(&mut state.held, pages);
+        Ok(())
+    }
+
+    fn held(context: &Context) -> u64 {
+        context.account.pages(Holder::Window)
+    }
+
+    #[test]
+    fn every_page_has_its_marks() -> Result {
+        let context = Context::new()?;
+        for pages in [1, 63, 64, 65, 1000, MAX_PAGES] {
+            let window = Window::new(context.clone(), pages)?;
+            hold(&window, pages - 1..pages)?;
+            let state = window.state.lock();
+            assert_eq!(marks::count(&state.held, 0..pages), 1);
+            assert_eq!(
+                marks::bounds(&state.present, 0..pages),
+                Some(pages - 1..pages)
+            );
+        }
+        assert_eq!(held(&context), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn empty_window_holds_nothing() -> Result {
+        let context = Context::new()?;
+        let window = Window::new(context.clone(), 100)?;
+        assert_eq!(held(&context), 0);
+        window.unmapped(0..100);
+        assert_eq!(held(&context), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn unmapping_gives_back_what_was_held() -> Result {
+        let context = Context::new()?;
+        let window = Window::new(context.clone(), 200)?;
+        hold(&window, 10..20)?;
+        hold(&window, 60..130)?;
+        // A page of zeros that was read is in the page tables, and charged to nobody.
+        marks::insert(&mut window.state.lock().present, 0..1);
+        window.unmapped(0..15);
+        assert_eq!(held(&context), 75);
+        window.unmapped(0..15);
+        assert_eq!(held(&context), 75);
+        window.unmapped(64..65);
+        assert_eq!(held(&context), 74);
+        assert_eq!(
+            marks::bounds(&window.state.lock().present, 0..200),
+            Some(15..130)
+        );
+        drop(window);
+        assert_eq!(held(&context), 0);
+        Ok(())
     }
 }

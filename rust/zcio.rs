@@ -26,6 +26,7 @@
 mod charge;
 mod context;
 mod device;
+mod gather;
 #[allow(unsafe_code)]
 mod ground;
 // The host's tests are another crate, which needs what is `pub` here.
@@ -51,12 +52,14 @@ mod entry {
 
     struct Zcio {
         _device: super::ground::chardev::Registration<super::device::Open>,
+        _debug: super::ground::debug::Files,
     }
 
     impl kernel::Module for Zcio {
         fn init(module: &'static ThisModule) -> Result<Self> {
             Ok(Zcio {
                 _device: super::ground::chardev::Registration::new(module, c"zcio")?,
+                _debug: super::ground::debug::Files::new()?,
             })
         }
     }

@@ -47,34 +47,71 @@
 #define ZCIO_NOSIGNAL		(1U << 1)	/* writev: EPIPE without SIGPIPE */
 #define ZCIO_MORE		(1U << 2)	/* writev: as MSG_MORE */
 
-/* Why payload bytes were copied and not mapped (bits: one payload can have many). */
-#define ZCIO_WHY_SMALL		(1U << 0)	/* below the context's copy threshold */
-#define ZCIO_WHY_LINEAR		(1U << 1)	/* the driver put them beside the headers, not in pages */
-#define ZCIO_WHY_SHARED		(1U << 2)	/* part of a page whose other bytes may be a stranger's */
-#define ZCIO_WHY_CLONED		(1U << 3)	/* part of a page that a packet tap or the sender's
-						 * retransmit queue still reads */
-#define ZCIO_WHY_WRITABLE	(1U << 4)	/* someone can still write to the page (splice, vmsplice) */
-#define ZCIO_WHY_FILE		(1U << 5)	/* the page belongs to a file's page cache */
-#define ZCIO_WHY_KERNEL		(1U << 6)	/* the page has a type that can't be mapped (slab) */
-#define ZCIO_WHY_PINNED		(1U << 7)	/* writev: someone still holds the pool page */
-#define ZCIO_WHY_DEVICE		(1U << 8)	/* writev: the device can't gather, the stack copies */
-#define ZCIO_WHY_BITS		9		/* how many reasons there are */
+/*
+ * Why payload bytes were copied and not mapped (bits: one payload can have many):
+ * SMALL	below the context's copy threshold
+ * LINEAR	the driver put them beside the headers, not in pages
+ * SHARED	part of a page whose other bytes may be a stranger's
+ * CLONED	part of a page that a packet tap or the sender's retransmit queue
+ *		still reads
+ * WRITABLE	someone can still write to the page (splice, vmsplice)
+ * FILE		the page belongs to a file's page cache
+ * KERNEL	the page has a type that can't be mapped (slab)
+ * PINNED	writev: someone still holds the pool page
+ * DEVICE	writev: the device can't gather, the stack copies
+ * ELEMENTS	readv: its page holds more payloads than there were elements left, or
+ *		the datagram fits into the regions only if it is copied
+ */
+#define ZCIO_WHY_SMALL		(1U << 0)
+#define ZCIO_WHY_LINEAR		(1U << 1)
+#define ZCIO_WHY_SHARED		(1U << 2)
+#define ZCIO_WHY_CLONED		(1U << 3)
+#define ZCIO_WHY_WRITABLE	(1U << 4)
+#define ZCIO_WHY_FILE		(1U << 5)
+#define ZCIO_WHY_KERNEL		(1U << 6)
+#define ZCIO_WHY_PINNED		(1U << 7)
+#define ZCIO_WHY_DEVICE		(1U << 8)
+#define ZCIO_WHY_ELEMENTS	(1U << 9)
+#define ZCIO_WHY_BITS		10		/* how many reasons there are */
+
+/* Flags of struct zcio_payload, for sockets that keep boundaries. */
+#define ZCIO_PAYLOAD_END	(1U << 0)	/* the datagram ends with this payload */
+#define ZCIO_PAYLOAD_TRUNCATED	(1U << 1)	/* it was larger than all the regions */
 
 /**
  * struct zcio_payload - what the extended form says of one payload
- * @flags: zero; room for end of datagram, truncation and the like
+ * @flags: ZCIO_PAYLOAD_*
  * @why: ZCIO_WHY_* bits for the copied bytes, 0 if all were mapped
  * @mapped: bytes of the payload that lie in the very page the NIC wrote (or,
  *	for writev, bytes whose page itself was handed to the stack)
  * @copied: bytes of it that were copied; mapped + copied is its length
+ * @timestamp: nanoseconds since 1970 when it was received, if the socket has
+ *	SO_TIMESTAMP or SO_TIMESTAMPNS; else 0
+ * @datagram: bytes of the whole datagram that it belongs to; 0 for a stream
+ * @segment: size of the datagrams that the stack joined into this one (UDP_GRO;
+ *	frames of AF_PACKET likewise), or 0
+ * @vlan_tci: of AF_PACKET: the VLAN tag that the device took out of the frame, …
+ * @vlan_tpid: … and its protocol; 0 if there was none
+ * @name_len: bytes of @name, 0 for a stream
+ * @name: sender: struct sockaddr_in, sockaddr_in6 or sockaddr_ll
  * @reserved: zero
+ *
+ * Of a datagram in several payloads, each says the same beside its own @flags,
+ * @why, @mapped and @copied.
  */
 struct zcio_payload {
 	__u32 flags;
 	__u32 why;
 	__u64 mapped;
 	__u64 copied;
-	__u64 reserved[5];
+	__u64 timestamp;
+	__u32 datagram;
+	__u32 segment;
+	__u16 vlan_tci;
+	__u16 vlan_tpid;
+	__u32 name_len;
+	__u8 name[28];
+	__u32 reserved[5];
 };
 
 /**
@@ -84,9 +121,12 @@ struct zcio_payload {
  * @iov: pointer to struct iovec[@iovcnt]. In: regions of windows, each with room
  *	for at least zcio_info.min_region bytes of whole pages. Out: the first N
  *	are where payloads lie, N being what the ioctl returns; the others are
- *	untouched. What any of the regions held before is gone on success, also
- *	in the elements that are untouched. Only whole pages of a region count: a
- *	page that it cuts is left as it is, with what may lie in the other part.
+ *	untouched. Payloads come in the order of the stream, and of the regions; a
+ *	region can hold several, where the driver wrote them into one page, and
+ *	then payload i lies before region i. What any of the regions held before is
+ *	gone on success, also in the elements that are untouched. Only whole pages
+ *	of a region count: a page that it cuts is left as it is, with what may lie
+ *	in the other part.
  * @payloads: pointer to struct zcio_payload[@iovcnt] to be filled for the first N,
  *	or 0
  * @flags: ZCIO_DONTWAIT
@@ -126,7 +166,9 @@ struct zcio_readv {
  * says how far: it is more than the whole ones add up to. The return value can
  * be 0 then. Areas of payloads taken whole read as zeros; of a payload taken in
  * part, the bytes sent read as zeros and the others are still there. On -1 with
- * errno nothing was sent and every area is as it was.
+ * errno nothing was sent and every area is as it was; but if a payload was taken
+ * in part and this structure cannot be written any more by then, the ioctl fails
+ * with EFAULT.
  *
  * Once the call returns, nothing that is written to an area can change what the
  * peer gets.

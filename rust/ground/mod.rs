@@ -8,8 +8,11 @@
 //! under the mmap lock. What stands above this folder is safe Rust.
 
 pub(crate) mod chardev;
+pub(crate) mod datagram;
+pub(crate) mod debug;
 pub(crate) mod errno;
 pub(crate) mod page;
+pub(crate) mod skb;
 pub(crate) mod socket;
 pub(crate) mod uapi;
 pub(crate) mod user;
@@ -23,7 +26,8 @@ pub(crate) mod vma;
     non_camel_case_types,
     non_upper_case_globals,
     unreachable_pub,
-    clippy::all
+    clippy::all,
+    clippy::undocumented_unsafe_blocks
 )]
 mod shim {
     use kernel::bindings::{

@@ -67,6 +67,12 @@ impl OwnedPage {
         unsafe { shim::zcio_page_copy(self.0.as_ptr(), from.0.as_ptr(), offset as u32, len as u32) }
     }
 
+    /// Tells pages apart, for tests.
+    #[cfg(CONFIG_KUNIT = "y")]
+    pub(crate) fn id(&self) -> usize {
+        self.0.as_ptr().addr()
+    }
+
     /// The page, to be mapped or sent while this value lives.
     pub(crate) fn borrow(&self) -> PageRef<'_> {
         PageRef(self.0, PhantomData)
@@ -119,28 +125,117 @@ impl<'a> PageRef<'a> {
     }
 
     /// The kernel's page of zeros, which is never freed.
-    pub(crate) fn zero() -> Option<PageRef<'static>> {
+    pub(crate) fn of_zeros() -> Option<PageRef<'static>> {
         // SAFETY: No preconditions.
         let page = unsafe { shim::zcio_zero_page() };
         // INVARIANT: The zero page lives forever.
         NonNull::new(page).map(|page| PageRef(page, PhantomData))
     }
 
-    /// Zeros everything but `len` bytes at `offset`.
+    /// Zeros `len` bytes at `offset`.
     ///
     /// Only for pages judged `Owned`: the caller is the only one who can see the page.
-    pub(crate) fn zero_around(self, offset: usize, len: usize) {
-        if !in_page(offset, len) {
-            return;
-        }
-        let end = offset + len;
-        if offset > 0 {
+    pub(crate) fn zero(self, offset: usize, len: usize) {
+        if len > 0 && in_page(offset, len) {
             // SAFETY: The page is valid by the type invariant; the range lies inside it.
-            unsafe { shim::zcio_page_zero(self.as_ptr(), 0, offset as u32) };
+            unsafe { shim::zcio_page_zero(self.as_ptr(), offset as u32, len as u32) };
         }
-        if end < PAGE_SIZE {
-            // SAFETY: As above.
-            unsafe { shim::zcio_page_zero(self.as_ptr(), end as u32, (PAGE_SIZE - end) as u32) };
+    }
+}
+
+#[kunit_tests(zcio_page)]
+mod tests {
+    use super::*;
+
+    /// A new page, filled with `byte`.
+    fn page(byte: u8) -> Result<OwnedPage> {
+        let page = OwnedPage::to_receive()?;
+        // SAFETY: The page is valid, and nobody else knows it.
+        unsafe {
+            let at = bindings::kmap_local_page(page.0.as_ptr()).cast::<u8>();
+            at.write_bytes(byte, PAGE_SIZE);
+            bindings::kunmap_local(at.cast());
         }
+        Ok(page)
+    }
+
+    /// Whether exactly the bytes of `range` are `inside`, and all others `outside`.
+    fn holds(page: PageRef<'_>, range: core::ops::Range<usize>, inside: u8, outside: u8) -> bool {
+        // SAFETY: The page is valid, and nobody writes to it.
+        unsafe {
+            let at = bindings::kmap_local_page(page.as_ptr()).cast::<u8>();
+            let bytes = core::slice::from_raw_parts(at, PAGE_SIZE);
+            let good = bytes.iter().enumerate().all(|(n, &byte)| {
+                let expected = if range.contains(&n) { inside } else { outside };
+                byte == expected
+            });
+            bindings::kunmap_local(at.cast());
+            good
+        }
+    }
+
+    #[test]
+    fn new_pages_are_zeros_and_ours_alone() -> Result {
+        for page in [OwnedPage::to_receive()?, OwnedPage::to_send()?] {
+            assert_eq!(page.refs(), 1);
+            assert!(holds(page.borrow(), 0..0, 0, 0));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn clear_leaves_zeros() -> Result {
+        let page = page(0xa5)?;
+        assert!(holds(page.borrow(), 0..0, 0, 0xa5));
+        page.clear();
+        assert!(holds(page.borrow(), 0..0, 0, 0));
+        Ok(())
+    }
+
+    #[test]
+    fn copy_takes_that_range_only() -> Result {
+        let from = page(1)?;
+        for range in [0..0, 0..1, 7..4090, 4095..4096, 0..4096, 4096..4096] {
+            let to = page(2)?;
+            to.copy_from(&from, range.start, range.len());
+            assert!(holds(to.borrow(), range, 1, 2));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn copy_that_leaves_the_page_does_nothing() -> Result {
+        let (from, to) = (page(1)?, page(2)?);
+        for (offset, len) in [(4096, 1), (1, 4096), (4097, 0), (1, usize::MAX)] {
+            to.copy_from(&from, offset, len);
+        }
+        assert!(holds(to.borrow(), 0..0, 0, 2));
+        Ok(())
+    }
+
+    #[test]
+    fn zeros_go_where_they_are_asked_for() -> Result {
+        for range in [0..0, 0..1, 1..2, 4095..4096, 1..4096, 1..4095, 0..4096] {
+            let page = page(3)?;
+            page.borrow().zero(range.start, range.len());
+            assert!(holds(page.borrow(), range, 0, 3));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn zeros_that_leave_the_page_do_nothing() -> Result {
+        let page = page(3)?;
+        for (offset, len) in [(4096, 1), (1, 4096), (4097, 0), (1, usize::MAX)] {
+            page.borrow().zero(offset, len);
+        }
+        assert!(holds(page.borrow(), 0..0, 0, 3));
+        Ok(())
+    }
+
+    #[test]
+    fn page_of_zeros_is_zeros() -> Result {
+        assert!(holds(PageRef::of_zeros().ok_or(ENOMEM)?, 0..0, 0, 0));
+        Ok(())
     }
 }

@@ -196,101 +196,6 @@ void zcio_tcp_start(struct socket *sock, struct zcio_cursor *cur, u32 limit)
 }
 
 /*
- * A page that a pool sent and that nobody can write to any more carries this in
- * page_private: the allocator clears the field, nothing else uses it in such a page.
- */
-static const char sent_by_zcio;
-
-static u32 page_facts(struct page *page)
-{
-	struct folio *folio = page_folio(page);
-	u32 facts = 0;
-
-	if (page_has_type(page) || PageReserved(page) || is_zero_folio(folio))
-		return ZCIO_FACT_TYPED;
-	if (folio_test_anon(folio))
-		facts |= ZCIO_FACT_ANON;
-	else if (READ_ONCE(folio->mapping))
-		facts |= ZCIO_FACT_FILE;
-	if (folio_test_large(folio))
-		facts |= ZCIO_FACT_COMPOUND;
-	else if (page_private(page) == (unsigned long)&sent_by_zcio)
-		facts |= ZCIO_FACT_OURS;
-	if (folio_mapped(folio))
-		facts |= ZCIO_FACT_MAPPED;
-	return facts;
-}
-
-/* Bytes from @offset of @page on that lie in one folio, whose facts are the same. */
-static u32 left_in_folio(struct page *page, u32 offset)
-{
-	struct folio *folio = page_folio(page);
-
-	return folio_size(folio) - folio_page_idx(folio, page) * PAGE_SIZE - offset;
-}
-
-/* The segments of one skb from @offset on (relative to @skb), and of its frag_list. */
-static u32 skb_segments(struct sk_buff *head, struct sk_buff *skb, u32 base,
-			struct zcio_cursor *cur, struct zcio_seg *segs, u32 max)
-{
-	u32 facts = 0, start = base, n = 0;
-	struct sk_buff *child;
-	int i;
-
-	if (skb_cloned(skb))
-		facts |= ZCIO_FACT_CLONED;
-	if (skb_has_shared_frag(skb))
-		facts |= ZCIO_FACT_SHARED_FRAG;
-	if (skb_zcopy(skb))
-		facts |= ZCIO_FACT_ZEROCOPY;
-	if (skb->pp_recycle)
-		facts |= ZCIO_FACT_PAGE_POOL;
-
-	if (cur->offset < start + skb_headlen(skb) && cur->left && n < max) {
-		u32 len = min(start + skb_headlen(skb) - cur->offset, cur->left);
-
-		segs[n++] = (struct zcio_seg) {
-			.skb = head, .skb_offset = cur->offset, .len = len,
-			.facts = facts | ZCIO_FACT_LINEAR,
-		};
-		cur->offset += len;
-		cur->left -= len;
-	}
-	start += skb_headlen(skb);
-
-	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++) {
-		const skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
-		u32 size = skb_frag_size(frag);
-
-		while (cur->offset < start + size && cur->left && n < max) {
-			u32 skip = cur->offset - start;
-			u32 at = skb_frag_off(frag) + skip;
-			struct page *page = skb_frag_page(frag) + (at >> PAGE_SHIFT);
-			u32 len = min3(size - skip, cur->left,
-				       left_in_folio(page, offset_in_page(at)));
-
-			segs[n++] = (struct zcio_seg) {
-				.skb = head, .skb_offset = cur->offset,
-				.page = page, .offset = offset_in_page(at), .len = len,
-				.facts = facts | page_facts(page) |
-					 (cur->left < size - skip ? ZCIO_FACT_CUT : 0),
-				.refs = page_ref_count(page),
-			};
-			cur->offset += len;
-			cur->left -= len;
-		}
-		start += size;
-	}
-
-	skb_walk_frags(skb, child) {
-		if (cur->offset < start + child->len && cur->left && n < max)
-			n += skb_segments(head, child, start, cur, segs + n, max - n);
-		start += child->len;
-	}
-	return n;
-}
-
-/*
  * Fills @segs with the next segments and moves @cur behind them. Returns how many,
  * 0 at the end, or when device memory comes that the CPU cannot read.
  */
@@ -305,7 +210,7 @@ u32 zcio_tcp_segments(struct socket *sock, struct zcio_cursor *cur,
 		if (cur->offset < skb->len) {
 			if (!skb_frags_readable(skb))
 				return 0;
-			return skb_segments(skb, skb, 0, cur, segs, max);
+			return zcio_skb_segments(skb, cur, segs, max);
 		}
 		cur->head = skb_queue_is_last(&sk->sk_receive_queue, skb) ?
 			    NULL : skb_queue_next(&sk->sk_receive_queue, skb);
@@ -376,28 +281,7 @@ long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
 	return tcp_sendmsg_locked(sock->sk, &msg, len);
 }
 
-/* ---- received bytes ---- */
-
-int zcio_skb_copy(struct sk_buff *skb, u32 offset, struct page *page,
-		  u32 page_offset, u32 len)
-{
-	void *to = kmap_local_page(page);
-	int err = skb_copy_bits(skb, offset, to + page_offset, len);
-
-	kunmap_local(to);
-	return err;
-}
-
 /* ---- pages ---- */
-
-struct page *zcio_page_alloc(bool to_send)
-{
-	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-
-	if (page && to_send)
-		set_page_private(page, (unsigned long)&sent_by_zcio);
-	return page;
-}
 
 void zcio_page_put(struct page *page)
 {

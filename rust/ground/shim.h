@@ -25,11 +25,11 @@ struct vm_operations_struct;
 #define ZCIO_FACT_CLONED	0x002	/* another skb reads the same data */
 #define ZCIO_FACT_SHARED_FRAG	0x004	/* came by splice: somebody may still write */
 #define ZCIO_FACT_ZEROCOPY	0x008	/* user pages of a MSG_ZEROCOPY sender */
-#define ZCIO_FACT_COMPOUND	0x010	/* part of a larger folio */
+#define ZCIO_FACT_FOLIO_MAPPED	0x010	/* some page of its folio is mapped by some user */
 #define ZCIO_FACT_ANON		0x020	/* anonymous user memory */
 #define ZCIO_FACT_FILE		0x040	/* in a page cache */
 #define ZCIO_FACT_TYPED		0x080	/* slab or another page type; or reserved */
-#define ZCIO_FACT_MAPPED	0x100	/* mapped by some user */
+#define ZCIO_FACT_MAPPED	0x100	/* this very page is mapped by some user */
 #define ZCIO_FACT_PAGE_POOL	0x200	/* belongs to a driver's page_pool */
 #define ZCIO_FACT_CUT		0x400	/* the frag goes on behind what may be read now */
 #define ZCIO_FACT_OURS		0x800	/* a page that zc_writev has sent */
@@ -42,15 +42,28 @@ struct zcio_seg {
 	u32 offset;		/* in that page, below PAGE_SIZE */
 	u32 len;		/* may go on into the following pages of one folio */
 	u32 facts;
-	s32 refs;		/* reference count of the folio */
+	s32 refs;		/* references to the folio that are not of user mappings */
+	u64 pfn;		/* of the first page */
+	u64 folio;		/* pfn of its folio's first page */
 };
 
-/* A place in a receive queue; valid while the socket is locked. */
+/* A place in a receive queue (valid while the socket is locked) or in one skb. */
 struct zcio_cursor {
 	struct sk_buff *head;	/* skb on the queue */
 	u32 offset;		/* in it */
 	u32 left;		/* bytes that may still be looked at */
 	u32 end;		/* sequence number behind them */
+};
+
+/* What is told of a datagram beside its bytes. */
+struct zcio_datagram {
+	u32 len;
+	u32 segment;		/* bytes of the datagrams that it was joined from, or 0 */
+	u64 timestamp;		/* ns since 1970, or 0 */
+	u16 vlan_tci;
+	u16 vlan_tpid;		/* 0: no VLAN tag */
+	u32 name_len;
+	u8 name[28] __aligned(4);	/* sockaddr of the sender */
 };
 
 /* Sockets. */
@@ -75,7 +88,19 @@ bool zcio_tcp_gathers(struct socket *sock);
 long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
 			 size_t len, bool nonblock, bool more, bool nosignal);
 
+/* UDP and AF_PACKET. */
+bool zcio_socket_is_udp(struct socket *sock);
+bool zcio_socket_is_packet(struct socket *sock);
+struct sk_buff *zcio_datagram_take(struct socket *sock, bool nonblock, bool more, int *err);
+void zcio_datagram_put_back(struct socket *sock, struct sk_buff *skb);
+void zcio_datagram_consume(struct socket *sock, struct sk_buff *skb);
+bool zcio_datagram_start(struct sk_buff *skb, struct zcio_cursor *cur);
+void zcio_datagram_describe(struct socket *sock, struct sk_buff *skb,
+			    struct zcio_datagram *to);
+
 /* Received bytes. */
+u32 zcio_skb_segments(struct sk_buff *skb, struct zcio_cursor *cur,
+		      struct zcio_seg *segs, u32 max);
 int zcio_skb_copy(struct sk_buff *skb, u32 offset, struct page *page,
 		  u32 page_offset, u32 len);
 

@@ -4,10 +4,11 @@
 //! TCP ([`Tcp`]), locked ([`Locked`]). Received pages can be borrowed from a locked
 //! socket only, and only until something is consumed.
 
+use super::datagram::DatagramSocket;
 use super::errno;
 use super::page::PageRef;
 use super::shim;
-use crate::plan::ownership::{fact, Facts};
+use super::skb::{Buffer, Segment};
 use crate::plan::PAGE_SIZE;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -34,6 +35,21 @@ impl Socket {
             Some(sock) => Ok(Self(sock)),
             None => Err(to_result(err).err().unwrap_or(EBADF)),
         }
+    }
+
+    /// The socket as one that keeps boundaries: UDP, AF_PACKET.
+    pub(crate) fn datagrams(&self) -> Option<DatagramSocket<'_>> {
+        let sock = self.0.as_ptr();
+        // SAFETY: Valid by the type invariant.
+        let known = unsafe { shim::zcio_socket_is_udp(sock) || shim::zcio_socket_is_packet(sock) };
+        // SAFETY: Of a known kind, and borrowed for as long as the result.
+        known.then(|| unsafe { DatagramSocket::from_raw(self.0) })
+    }
+
+    /// What `recvmsg()` would object to: security modules, a pending socket error.
+    pub(crate) fn check_receive(&self) -> Result {
+        // SAFETY: Valid by the type invariant, and not locked by us.
+        to_result(unsafe { shim::zcio_socket_may_receive(self.0.as_ptr()) })
     }
 
     /// The socket as plain TCP, over IPv4 or IPv6; EOPNOTSUPP for every other kind.
@@ -77,12 +93,6 @@ impl<'a> Tcp<'a> {
         } else {
             Err(errno::not_connected())
         }
-    }
-
-    /// What `recvmsg()` would object to: security modules, a pending socket error.
-    pub(crate) fn check_receive(&self) -> Result {
-        // SAFETY: A valid socket, not locked by us.
-        to_result(unsafe { shim::zcio_socket_may_receive(self.as_ptr()) })
     }
 
     /// What `sendmsg()` would object to, with the SIGPIPE it would raise.
@@ -136,10 +146,7 @@ impl Locked<'_> {
         unsafe { shim::zcio_tcp_start(self.tcp.as_ptr(), &mut cursor, u32::MAX) };
         Queue {
             sock: self,
-            cursor,
-            buffer: [shim::zcio_seg::default(); SEGMENTS],
-            filled: 0,
-            next: 0,
+            buffer: Buffer::new(cursor),
         }
     }
 
@@ -239,100 +246,22 @@ impl<'a> PageVec<'a> {
     }
 }
 
-/// How many segments are fetched at once.
-const SEGMENTS: usize = 18;
-
 /// The data queued on a locked socket, segment by segment.
 pub(crate) struct Queue<'a> {
     sock: &'a Locked<'a>,
-    cursor: shim::zcio_cursor,
-    buffer: [shim::zcio_seg; SEGMENTS],
-    filled: usize,
-    next: usize,
+    buffer: Buffer,
 }
 
 impl<'a> Iterator for Queue<'a> {
     type Item = Segment<'a>;
 
     fn next(&mut self) -> Option<Segment<'a>> {
-        if self.next == self.filled {
-            // SAFETY: The lock is held for `'a`; the buffer has SEGMENTS elements.
-            let n = unsafe {
-                shim::zcio_tcp_segments(
-                    self.sock.tcp.as_ptr(),
-                    &mut self.cursor,
-                    self.buffer.as_mut_ptr(),
-                    SEGMENTS as u32,
-                )
-            };
-            self.filled = (n as usize).min(SEGMENTS);
-            self.next = 0;
-        }
-        let seg = *self.buffer.get(self.next..self.filled)?.first()?;
-        self.next += 1;
-        Some(Segment {
-            seg,
-            _queue: PhantomData,
-        })
-    }
-}
-
-/// A run of received bytes in one frag (or in the linear part) of a queued skb.
-///
-/// # Invariants
-///
-/// The skb is on the queue, and the frag holds its pages, for `'a`.
-#[derive(Clone, Copy)]
-pub(crate) struct Segment<'a> {
-    seg: shim::zcio_seg,
-    _queue: PhantomData<&'a ()>,
-}
-
-impl<'a> Segment<'a> {
-    /// Bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.seg.len as usize
-    }
-
-    /// Where they begin in their first page.
-    pub(crate) fn offset(&self) -> usize {
-        self.seg.offset as usize
-    }
-
-    /// What is known of the page.
-    pub(crate) fn facts(&self) -> Facts {
-        Facts {
-            bits: self.seg.facts,
-            refs: self.seg.refs,
-        }
-    }
-
-    /// The page that holds the byte `at` of this segment; `None` for linear data.
-    pub(crate) fn page(&self, at: usize) -> Option<PageRef<'a>> {
-        if self.seg.facts & fact::LINEAR != 0 || at >= self.len() {
-            return None;
-        }
-        // SAFETY: By the type invariant the frag keeps its pages for `'a`.
-        let first = unsafe { PageRef::from_raw(NonNull::new(self.seg.page)?) };
-        // SAFETY: The byte lies inside the frag, so its page is one of the folio's.
-        Some(unsafe { first.nth((self.offset() + at) / PAGE_SIZE) })
-    }
-
-    /// Copies `len` bytes from byte `at` on to `offset` of `to`.
-    pub(crate) fn copy(&self, at: usize, to: PageRef<'_>, offset: usize, len: usize) -> Result {
-        if at + len > self.len() || offset + len > PAGE_SIZE {
-            return Err(EINVAL);
-        }
-        // SAFETY: The skb is on the queue by the type invariant and holds these bytes; the
-        // range lies inside the page.
-        to_result(unsafe {
-            shim::zcio_skb_copy(
-                self.seg.skb,
-                self.seg.skb_offset + at as u32,
-                to.as_ptr(),
-                offset as u32,
-                len as u32,
-            )
-        })
+        let sock = self.sock.tcp.as_ptr();
+        let seg = self.buffer.next(|cursor, segs, max| {
+            // SAFETY: The lock is held for `'a`; there is room for `max` segments.
+            unsafe { shim::zcio_tcp_segments(sock, cursor, segs, max) }
+        })?;
+        // SAFETY: Nothing is consumed while the socket is borrowed for `'a`.
+        Some(unsafe { Segment::from_raw(seg) })
     }
 }

@@ -6,7 +6,8 @@ pub(crate) use super::shim::{
     zcio_counters as Counters, zcio_info as Info, zcio_payload as Payload, zcio_readv as Readv,
     zcio_tune as Tune, zcio_writev as Writev, ZCIO_ABI_VERSION as ABI_VERSION,
     ZCIO_DONTWAIT as DONTWAIT, ZCIO_IOC_MAGIC as MAGIC, ZCIO_MAX_ELEMENTS as MAX_ELEMENTS,
-    ZCIO_MORE as MORE, ZCIO_NOSIGNAL as NOSIGNAL,
+    ZCIO_MORE as MORE, ZCIO_NOSIGNAL as NOSIGNAL, ZCIO_PAYLOAD_END as PAYLOAD_END,
+    ZCIO_PAYLOAD_TRUNCATED as PAYLOAD_TRUNCATED,
 };
 use crate::plan::ownership::{fact, Why, WHYS};
 use crate::plan::span::Span;
@@ -51,12 +52,12 @@ const _: () = {
     assert!(Why::Kernel as u32 == c::ZCIO_WHY_KERNEL.trailing_zeros());
     assert!(Why::Pinned as u32 == c::ZCIO_WHY_PINNED.trailing_zeros());
     assert!(Why::Device as u32 == c::ZCIO_WHY_DEVICE.trailing_zeros());
+    assert!(Why::Elements as u32 == c::ZCIO_WHY_ELEMENTS.trailing_zeros());
     assert!(WHYS as u32 == c::ZCIO_WHY_BITS);
     assert!(fact::LINEAR == c::ZCIO_FACT_LINEAR);
     assert!(fact::CLONED == c::ZCIO_FACT_CLONED);
     assert!(fact::SHARED_FRAG == c::ZCIO_FACT_SHARED_FRAG);
     assert!(fact::ZEROCOPY == c::ZCIO_FACT_ZEROCOPY);
-    assert!(fact::COMPOUND == c::ZCIO_FACT_COMPOUND);
     assert!(fact::ANON == c::ZCIO_FACT_ANON);
     assert!(fact::FILE == c::ZCIO_FACT_FILE);
     assert!(fact::TYPED == c::ZCIO_FACT_TYPED);
@@ -64,6 +65,7 @@ const _: () = {
     assert!(fact::PAGE_POOL == c::ZCIO_FACT_PAGE_POOL);
     assert!(fact::CUT == c::ZCIO_FACT_CUT);
     assert!(fact::OURS == c::ZCIO_FACT_OURS);
+    assert!(fact::FOLIO_MAPPED == c::ZCIO_FACT_FOLIO_MAPPED);
 };
 
 // SAFETY: All of these are integers only, laid out without padding: any bytes are a
@@ -87,6 +89,27 @@ unsafe impl AsBytes for Info {}
 unsafe impl FromBytes for Tune {}
 // SAFETY: As above.
 unsafe impl AsBytes for Payload {}
+
+/// A structure that a call gets, and that is written back.
+pub(crate) trait InOut: FromBytes + AsBytes {
+    /// Makes what only comes out say that nothing was done.
+    fn clear(&mut self) {}
+}
+
+impl InOut for Info {}
+
+impl InOut for Readv {
+    fn clear(&mut self) {
+        self.error_index = -1;
+    }
+}
+
+impl InOut for Writev {
+    fn clear(&mut self) {
+        self.error_index = -1;
+        self.taken = 0;
+    }
+}
 
 /// Reads a structure from user memory.
 pub(crate) fn read<T: FromBytes>(addr: usize) -> Result<T> {

@@ -22,14 +22,19 @@ impl User {
     /// The user that the current task runs as; `None` for one whom no limit binds
     /// (`CAP_IPC_LOCK`).
     pub(crate) fn current_if_limited() -> Option<Self> {
-        // SAFETY: Called by a task in its own context, as both functions ask.
-        unsafe {
-            if shim::zcio_user_unlimited() {
-                return None;
-            }
-            // INVARIANT: `zcio_user_get` returns a new reference.
-            NonNull::new(shim::zcio_user_get()).map(Self)
+        // SAFETY: Called by a task in its own context.
+        if unsafe { shim::zcio_user_unlimited() } {
+            return None;
         }
+        Self::current()
+    }
+
+    /// The user that the current task runs as.
+    pub(crate) fn current() -> Option<Self> {
+        // SAFETY: Called by a task in its own context.
+        let user = unsafe { shim::zcio_user_get() };
+        // INVARIANT: `zcio_user_get` returns a new reference.
+        NonNull::new(user).map(Self)
     }
 
     /// Charges `pages`; false if that would pass the current task's RLIMIT_MEMLOCK.

@@ -272,7 +272,7 @@ impl<T: Mapping> Ops<T> {
         let node = unsafe { Arc::<Node<T>>::from_foreign(shim::zcio_vma_private(vma).cast()) };
         // SAFETY: The VMA is valid, and locked for writing.
         let (vma_ref, pgoff) = unsafe { (VmaRef::from_raw(vma), shim::zcio_vma_pgoff(vma)) };
-        let first = (pgoff as usize).saturating_sub(node.first_pgoff);
+        let first = pgoff.saturating_sub(node.first_pgoff);
         // A refused move makes a second VMA for a moment: what it leaves is not unmapped.
         if node.home + first * PAGE_SIZE == vma_ref.start() {
             let pages = (vma_ref.end() - vma_ref.start()) / PAGE_SIZE;

@@ -8,8 +8,10 @@
 //! know nothing of pages or sockets.
 
 pub mod area;
+pub mod lay;
 pub mod marks;
 pub mod ownership;
+pub mod queue;
 pub mod receive;
 pub mod span;
 pub mod transmit;

@@ -2,63 +2,71 @@
 
 //! Where received bytes go: laying pieces of payload into the regions offered.
 //!
-//! A payload is one run of consecutive bytes in one region. A piece whose page may be
-//! mapped keeps its offset in the page, so it continues the payload before it only if
-//! that one ends on a page boundary and the piece starts on one; else it begins the
-//! next region. Copied bytes fit anywhere, also behind a mapped page's own bytes if
+//! A payload is one run of consecutive bytes. A page that may be mapped keeps its bytes
+//! where they are, so they continue the payload before them only if that one ends on a
+//! page boundary and they start on one; else they begin the next region. A page with
+//! several payloads is mapped once: they share the region, and the last one can go on in
+//! the page behind. Copied bytes fit anywhere, also behind a mapped page's own bytes if
 //! that page is solely owned.
 
-use super::ownership::{Verdict, Why};
 use super::PAGE_SIZE;
 
-/// Bytes of one page of the receive queue, in stream order.
+/// A page of the receive queue with bytes that follow each other in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// Where they begin in their page.
+pub struct Sheet {
+    /// Where the first byte lies in the page.
     pub offset: usize,
-    /// How many, not 0; they end inside the page.
-    pub len: usize,
-    /// What may be done with the page.
-    pub verdict: Verdict,
+    /// Where the last one ends, not behind the page.
+    pub end: usize,
+    /// The first byte begins a payload.
+    pub starts: bool,
+    /// How many payloads begin behind it.
+    pub more: usize,
+    /// The rest of the page may be written to: nobody else has the page.
+    pub owned: bool,
 }
 
-/// What to do with (the first bytes of) a piece.
+/// A page of a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Map the piece's page as page `page` of region `region`; the piece is done.
-    Map {
-        /// Index of the region.
-        region: usize,
-        /// Page of the region.
-        page: usize,
-        /// A new payload begins here.
-        begins: bool,
-    },
-    /// Copy the first `len` bytes of the piece to `offset` of page `page`.
-    Fill {
-        /// Index of the region.
-        region: usize,
-        /// Page of the region.
-        page: usize,
-        /// Where in the page.
-        offset: usize,
-        /// How many bytes; the others need another step.
-        len: usize,
-        /// The page is a new, zeroed one.
-        fresh: bool,
-        /// A new payload begins here.
-        begins: bool,
-        /// Why it is a copy.
-        why: Why,
-    },
-    /// No room in the regions for this piece: stop.
-    Full,
+pub struct Place {
+    /// Index of the region.
+    pub region: usize,
+    /// Page of the region.
+    pub page: usize,
+    /// A new payload begins with the first byte that goes there.
+    pub begins: bool,
 }
 
-/// Lays pieces into regions, one step at a time.
+/// Where bytes go that are to be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// The page.
+    pub place: Place,
+    /// Where in the page.
+    pub offset: usize,
+    /// How many bytes; the others need another step.
+    pub len: usize,
+    /// The page is a new, zeroed one.
+    pub fresh: bool,
+}
+
+/// Why a page cannot be mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoom {
+    /// The regions are used up: stop.
+    Full,
+    /// The page has more payloads than can be told of: its bytes can only be copied.
+    Crowded,
+}
+
+/// Lays pages and copied bytes into regions, one step at a time.
 pub struct Planner<'a> {
-    /// Whole pages of each region.
+    /// Whole pages of each region. There can be as many payloads as regions.
     regions: &'a [usize],
+    /// Payloads so far.
+    payloads: usize,
+    /// Pages that may still be used.
+    left: usize,
     /// Region of the current payload.
     region: usize,
     /// Where the current payload ends in it; `None` before the first one.
@@ -68,10 +76,12 @@ pub struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    /// Starts with nothing laid.
-    pub fn new(regions: &'a [usize]) -> Self {
+    /// Starts with nothing laid, for at most `most` pages.
+    pub fn new(regions: &'a [usize], most: usize) -> Self {
         Self {
             regions,
+            payloads: 0,
+            left: most,
             region: 0,
             end: None,
             room_in_page: false,
@@ -82,60 +92,84 @@ impl<'a> Planner<'a> {
         self.regions.get(region).copied().unwrap_or(0)
     }
 
-    /// The page for a piece that starts at `offset` of a page, and whether a new payload
-    /// begins there; `None` when the regions are used up.
-    fn next_page(&mut self, offset: usize) -> Option<(usize, bool)> {
+    /// The page for bytes that begin a payload (`starts`) or do not, at `offset` of a page;
+    /// `None` when the regions are used up.
+    fn next_page(&self, offset: usize, starts: bool) -> Option<Place> {
+        if self.left == 0 {
+            return None;
+        }
+        let mut region = self.region;
         if let Some(end) = self.end {
-            let page = end.div_ceil(PAGE_SIZE);
-            let joins = end % PAGE_SIZE == 0 && offset == 0;
-            if joins && page < self.pages(self.region) {
-                return Some((page, false));
-            }
-            self.region += 1;
-        }
-        (self.pages(self.region) > 0).then_some((0, true))
-    }
-
-    /// Decides the next step for `piece`. After `Fill`, call again with what is left.
-    pub fn place(&mut self, piece: &Piece) -> Step {
-        match piece.verdict {
-            Verdict::Owned | Verdict::Show => {
-                let Some((page, begins)) = self.next_page(piece.offset) else {
-                    return Step::Full;
-                };
-                let end = page * PAGE_SIZE + piece.offset + piece.len;
-                self.end = Some(end);
-                self.room_in_page = piece.verdict == Verdict::Owned && end % PAGE_SIZE != 0;
-                Step::Map {
-                    region: self.region,
+            let page = end / PAGE_SIZE;
+            if end % PAGE_SIZE == 0 && offset == 0 && !starts && page < self.pages(region) {
+                return Some(Place {
+                    region,
                     page,
-                    begins,
-                }
+                    begins: false,
+                });
             }
-            Verdict::Copy(why) => self.fill(piece.len, why),
+            region += 1;
         }
+        let free = self.payloads < self.regions.len() && self.pages(region) > 0;
+        free.then_some(Place {
+            region,
+            page: 0,
+            begins: true,
+        })
     }
 
-    fn fill(&mut self, want: usize, why: Why) -> Step {
-        let (page, offset, fresh, begins) = match self.end {
-            Some(end) if self.room_in_page => (end / PAGE_SIZE, end % PAGE_SIZE, false, false),
-            _ => match self.next_page(0) {
-                Some((page, begins)) => (page, 0, true, begins),
-                None => return Step::Full,
-            },
+    /// Bytes up to `end` of a page have their place.
+    fn advance(&mut self, place: Place, end: usize, room_in_page: bool) {
+        self.payloads += usize::from(place.begins);
+        self.region = place.region;
+        self.end = Some(place.page * PAGE_SIZE + end);
+        self.room_in_page = room_in_page && end < PAGE_SIZE;
+    }
+
+    /// Where a page goes that is to be mapped.
+    pub fn map(&mut self, sheet: &Sheet) -> Result<Place, NoRoom> {
+        let place = self
+            .next_page(sheet.offset, sheet.starts)
+            .ok_or(NoRoom::Full)?;
+        if self.payloads + usize::from(place.begins) + sheet.more > self.regions.len() {
+            return Err(NoRoom::Crowded);
+        }
+        self.left -= 1;
+        self.payloads += sheet.more;
+        self.advance(place, sheet.end, sheet.owned);
+        Ok(place)
+    }
+
+    /// Where the first of `want` bytes go that are to be copied, and that begin a payload or
+    /// do not; call again with what is left. `None` when the regions are used up.
+    pub fn fill(&mut self, want: usize, starts: bool) -> Option<Fill> {
+        let (place, offset, fresh) = match self.end {
+            Some(end) if self.room_in_page && !starts => {
+                let place = Place {
+                    region: self.region,
+                    page: end / PAGE_SIZE,
+                    begins: false,
+                };
+                (place, end % PAGE_SIZE, false)
+            }
+            _ => (self.next_page(0, starts)?, 0, true),
         };
         let len = want.min(PAGE_SIZE - offset);
-        let end = page * PAGE_SIZE + offset + len;
-        self.end = Some(end);
-        self.room_in_page = end % PAGE_SIZE != 0;
-        Step::Fill {
-            region: self.region,
-            page,
+        self.left -= usize::from(fresh);
+        self.advance(place, offset + len, true);
+        Some(Fill {
+            place,
             offset,
             len,
             fresh,
-            begins,
-            why,
-        }
+        })
+    }
+
+    /// The region of an empty payload, which nothing follows there; `None` when the regions
+    /// are used up.
+    pub fn empty(&mut self) -> Option<usize> {
+        let place = self.next_page(0, true)?;
+        self.advance(place, self.pages(place.region) * PAGE_SIZE, false);
+        Some(place.region)
     }
 }

@@ -18,7 +18,14 @@ pub struct Payload {
     pub why: u32,
     pub mapped: u64,
     pub copied: u64,
-    pub reserved: [u64; 5],
+    pub timestamp: u64,
+    pub datagram: u32,
+    pub segment: u32,
+    pub vlan_tci: u16,
+    pub vlan_tpid: u16,
+    pub name_len: u32,
+    pub name: [u8; 28],
+    pub reserved: [u32; 5],
 }
 
 #[derive(Debug, Default)]
@@ -104,7 +111,7 @@ mod tests {
     /// Sizes as the C header has them; userspace/Makefile compares the header itself.
     #[test]
     fn layout() {
-        assert_eq!(size_of::<Payload>(), 64);
+        assert_eq!(size_of::<Payload>(), 96);
         assert_eq!(size_of::<Readv>(), 64);
         assert_eq!(size_of::<Writev>(), 64);
         assert_eq!(size_of::<Counters>(), 160);

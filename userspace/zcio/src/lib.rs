@@ -66,6 +66,7 @@
 
 #[allow(missing_docs)]
 mod abi;
+mod answer;
 mod context;
 mod error;
 mod pool;

@@ -3,7 +3,7 @@
 
 use crate::error::Operation;
 use crate::transfer::{Flags, Transfer};
-use crate::{abi, sys, Context, Error, Result};
+use crate::{abi, answer, sys, Context, Error, Result};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::ops::{Deref, DerefMut};
@@ -249,9 +249,10 @@ pub struct Sent {
 
 impl Sent {
     fn new(mut areas: Vec<Area>, taken: sys::Taken) -> Sent {
-        let mut rest = areas.split_off(taken.whole.min(areas.len()));
-        let whole: usize = areas.iter().map(|area| area.len).sum();
-        let part = usize::try_from(taken.bytes).unwrap_or(0).saturating_sub(whole);
+        let lens: Vec<usize> = areas.iter().map(|area| area.len).collect();
+        let part = answer::part(&lens, taken.whole, taken.bytes)
+            .expect("the kernel took what it was not given");
+        let mut rest = areas.split_off(taken.whole);
         let count = areas.len() + usize::from(part > 0);
         if part > 0 {
             rest[0].advance(part);
@@ -302,5 +303,53 @@ impl From<SendError> for Error {
 impl From<SendError> for io::Error {
     fn from(error: SendError) -> io::Error {
         error.error.into()
+    }
+}
+
+#[cfg(test)]
+#[cfg(not(miri))] // which maps no files
+mod tests {
+    use super::*;
+
+    /// Areas with room for 100 bytes less than a page, and payloads of these lengths.
+    fn areas(lens: &[usize]) -> Vec<Area> {
+        let device = sys::tests::device();
+        let arena = sys::Arena::new(device.as_fd(), lens.len(), sys::page_size()).unwrap();
+        let area = |(slot, len): (_, &usize)| {
+            let mut area = Area { slot, start: 60, len: 0, head: 60, tail: 40 };
+            area.write_all(&vec![7; *len]).unwrap();
+            area
+        };
+        arena.take(lens.len()).into_iter().zip(lens).map(area).collect()
+    }
+
+    fn taken(whole: usize, bytes: u64, count: usize) -> sys::Taken {
+        sys::Taken { whole, bytes, infos: vec![abi::Payload::default(); count] }
+    }
+
+    #[test]
+    fn an_area_takes_what_fits() {
+        let mut area = areas(&[0]).remove(0);
+        let most = sys::page_size() - 100;
+        assert_eq!((area.capacity(), area.write(&vec![1; 2 * most]).unwrap()), (most, most));
+        assert_eq!((area.write(&[1]).unwrap(), area.len()), (0, most));
+        area.clear();
+        assert_eq!(area.fill_from(&b"abc"[..]).unwrap(), 3);
+        assert_eq!(*area, *b"abc");
+    }
+
+    #[test]
+    fn what_was_taken_in_part_keeps_its_rest() {
+        let sent = Sent::new(areas(&[10, 20, 30]), taken(1, 25, 3));
+        assert_eq!((sent.bytes, sent.transfers.len()), (25, 2));
+        assert_eq!((sent.areas.len(), sent.areas[0].len()), (1, 0));
+        let rest: Vec<usize> = sent.rest.iter().map(|area| area.len()).collect();
+        assert_eq!(rest, [5, 30]);
+    }
+
+    #[test]
+    #[should_panic(expected = "what it was not given")]
+    fn more_than_there_was() {
+        Sent::new(areas(&[10]), taken(1, 11, 1));
     }
 }

@@ -55,11 +55,14 @@ mod tests {
     use std::collections::BTreeSet;
 
     proptest! {
+        // Miri is a thousand times slower.
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 4 } else { 256 }))]
+
         /// Against a model: a set of free slots, of which the lowest is taken.
         #[test]
         fn like_the_model(
             total in 0usize..300,
-            steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..600),
+            steps in prop::collection::vec((any::<bool>(), any::<prop::sample::Index>()), 0..if cfg!(miri) { 40 } else { 600 }),
         ) {
             let mut slots = Slots::new(total);
             let mut free: BTreeSet<usize> = (0..total).collect();

@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 use crate::abi;
+use crate::answer;
 use crate::slots::Slots;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -258,14 +259,17 @@ impl Slot<Pool> {
     }
 }
 
-/// Where a payload lies in its slot, and what the kernel says of it.
+/// Where a payload lies, and what the kernel says of it.
 #[derive(Debug)]
 pub(crate) struct Placed {
+    /// Index of the slot.
+    pub slot: usize,
+    /// Bytes of the slot.
     pub range: Range<usize>,
     pub info: abi::Payload,
 }
 
-/// Receives into `slots`; element `i` of the result lies in slot `i`.
+/// Receives into `slots`. The slots of the result rise; one slot can hold several payloads.
 pub(crate) fn readv(
     device: BorrowedFd<'_>,
     socket: BorrowedFd<'_>,
@@ -289,13 +293,17 @@ pub(crate) fn readv(
     let ret =
         unsafe { libc::ioctl(device.as_raw_fd(), abi::IOC_READV as _, ptr::from_mut(&mut call)) };
     let count = usize::try_from(ret).map_err(|_| Failure::last(call.error_index))?;
-    let place = |((slot, iov), info): ((&Slot<Window>, &libc::iovec), &abi::Payload)| {
-        let start = iov.iov_base.addr().wrapping_sub(slot.start().addr());
-        let end = start.checked_add(iov.iov_len).filter(|end| *end <= slot.len());
-        let end = end.expect("the kernel placed a payload outside its region");
-        Placed { range: start..end, info: *info }
+    let mut slot = 0;
+    let place = |(iov, info): (&libc::iovec, &abi::Payload)| {
+        let within = |slot: &Slot<Window>| {
+            answer::place(slot.start().addr(), slot.len(), iov.iov_base.addr(), iov.iov_len)
+        };
+        let ahead = slots[slot..].iter().position(|slot| within(slot).is_some());
+        slot += ahead.expect("the kernel placed a payload outside the regions");
+        let range = within(&slots[slot]).expect("just looked at");
+        Placed { slot, range, info: *info }
     };
-    Ok(slots.iter().zip(&iov).zip(&infos).take(count).map(place).collect())
+    Ok(iov.iter().zip(&infos).take(count).map(place).collect())
 }
 
 /// What a sending call took.
@@ -336,4 +344,92 @@ pub(crate) fn writev<'a>(
         unsafe { libc::ioctl(device.as_raw_fd(), abi::IOC_WRITEV as _, ptr::from_mut(&mut call)) };
     let whole = usize::try_from(ret).map_err(|_| Failure::last(call.error_index))?;
     Ok(Taken { whole, bytes: call.taken, infos })
+}
+
+#[cfg(test)]
+#[cfg(not(miri))] // which maps no files
+pub(crate) mod tests {
+    use super::*;
+    use std::os::fd::{AsFd, FromRawFd};
+
+    /// A file stands in for the device: mapped like it, but it knows none of its calls.
+    pub(crate) fn device() -> OwnedFd {
+        // SAFETY: the name is a C string.
+        let fd = unsafe { libc::memfd_create(c"device".as_ptr(), libc::MFD_CLOEXEC) };
+        assert!(fd >= 0, "{}", io::Error::last_os_error());
+        // SAFETY: the descriptor was opened here, and is nobody else's.
+        let file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+        file.set_len(abi::MMAP_POOL as u64 + (1 << 30)).unwrap();
+        file.into()
+    }
+
+    #[test]
+    fn slots_lie_apart() {
+        let (device, len) = (device(), 2 * page_size());
+        let arena = Arena::<Pool>::new(device.as_fd(), 70, len).unwrap();
+        let mut slots = arena.take(100);
+        assert_eq!((slots.len(), arena.free()), (70, 0));
+        assert_eq!(slots[0].start().addr() % ALIGNMENT, 0);
+        for (n, slot) in slots.iter_mut().enumerate() {
+            slot.bytes_mut(0..len).fill(n as u8);
+        }
+        for (n, slot) in slots.iter().enumerate() {
+            assert_eq!(slot.bytes(0..len), vec![n as u8; len]);
+            assert_eq!(slot.bytes(len..len), []);
+        }
+        drop(slots);
+        assert_eq!(arena.free(), 70);
+    }
+
+    #[test]
+    fn threads_have_slots_of_their_own() {
+        let device = device();
+        let arena = Arena::<Pool>::new(device.as_fd(), 8, page_size()).unwrap();
+        std::thread::scope(|scope| {
+            for n in 0..4u8 {
+                let arena = &arena;
+                scope.spawn(move || {
+                    for _ in 0..100 {
+                        for mut slot in arena.take(2) {
+                            slot.bytes_mut(0..64).fill(n);
+                            assert_eq!(slot.bytes(0..64), [n; 64]);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(arena.free(), 8);
+    }
+
+    #[test]
+    fn a_slot_keeps_the_mapping() {
+        let arena = Arena::<Window>::new(device().as_fd(), 3, page_size()).unwrap();
+        let slot = arena.take(1).pop().unwrap();
+        let watch = Arc::downgrade(&arena);
+        drop(arena);
+        assert_eq!(slot.bytes(0..page_size()), vec![0; page_size()]);
+        drop(slot);
+        assert!(watch.upgrade().is_none());
+    }
+
+    #[test]
+    #[should_panic(expected = "range.end <= self.len()")]
+    fn outside_a_slot() {
+        let arena = Arena::<Window>::new(device().as_fd(), 2, page_size()).unwrap();
+        arena.take(1)[0].bytes(1..page_size() + 1);
+    }
+
+    #[test]
+    fn what_is_no_device_fails() {
+        let null = OpenOptions::new().read(true).write(true).open("/dev/null").unwrap();
+        let error = Arena::<Window>::new(null.as_fd(), 1, page_size()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
+        assert!(Arena::<Pool>::new(null.as_fd(), usize::MAX, 4096).is_err());
+        assert!(Arena::<Pool>::new(null.as_fd(), usize::MAX / 4096, 4096).is_err());
+
+        let device = device();
+        let mut slots = Arena::new(device.as_fd(), 2, page_size()).unwrap().take(2);
+        let failure = readv(device.as_fd(), null.as_fd(), &mut slots, 0).unwrap_err();
+        assert_eq!((failure.source.raw_os_error(), failure.element), (Some(libc::ENOTTY), None));
+    }
 }

@@ -11,8 +11,10 @@ pub struct Why(u32);
 
 impl Why {
     /// Names of the reasons, by bit number.
-    pub const NAMES: [&'static str; 9] =
-        ["small", "linear", "shared", "cloned", "writable", "file", "kernel", "pinned", "device"];
+    pub const NAMES: [&'static str; 10] = [
+        "small", "linear", "shared", "cloned", "writable", "file", "kernel", "pinned", "device",
+        "elements",
+    ];
 
     /// The reasons as the kernel's bits (`ZCIO_WHY_*` in `<linux/zcio.h>`).
     pub fn bits(self) -> u32 {
@@ -29,7 +31,8 @@ impl Why {
     /// (part of a page that a packet tap or the sender still reads), `writable` (someone
     /// can still write to the page), `file` (page cache), `kernel` (a page that cannot be
     /// mapped), `pinned` (sending: someone holds the page), `device` (sending: the
-    /// device cannot gather pages).
+    /// device cannot gather pages), `elements` (its page holds more payloads than regions
+    /// were left).
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         (0..Self::NAMES.len())
             .filter(move |bit| (self.0 >> bit) & 1 == 1)

@@ -50,12 +50,13 @@ impl Window {
         let device = self.context.device();
         let placed = sys::readv(device, socket.as_fd(), &mut slots, flags.bits())
             .map_err(|failure| Error::at(Operation::Receive, failure))?;
-        let payload = |(slot, placed): (sys::Slot<sys::Window>, sys::Placed)| Payload {
-            slot,
+        let slots: Vec<_> = slots.into_iter().map(Arc::new).collect();
+        let payload = |placed: sys::Placed| Payload {
+            slot: Arc::clone(&slots[placed.slot]),
             range: placed.range,
             transfer: placed.info.into(),
         };
-        Ok(slots.into_iter().zip(placed).map(payload).collect())
+        Ok(placed.into_iter().map(payload).collect())
     }
 
     /// How many regions hold no payload.
@@ -80,12 +81,12 @@ impl Window {
 }
 
 /// A received payload, in the pages that the network card wrote where that was
-/// possible. Its bytes never change. Dropping it frees its region; the pages
-/// themselves stay until the region is received into again or the window is unmapped.
+/// possible. Its bytes never change. Its region is free again when it and all others
+/// that came with it in the same page are dropped; the pages themselves stay until the region is received into again or the window is unmapped.
 ///
 /// It may be sent to another thread, and outlives its socket and its [`Window`].
 pub struct Payload {
-    slot: sys::Slot<sys::Window>,
+    slot: Arc<sys::Slot<sys::Window>>,
     range: Range<usize>,
     transfer: Transfer,
 }

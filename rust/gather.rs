@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a receiving call takes off a queue: pages to map and bytes to copy, decided and
+//! prepared, with nothing consumed and nothing shown yet.
+
+use crate::context::Moved;
+use crate::ground::page::{OwnedPage, PageRef};
+use crate::ground::skb::Segment;
+use crate::plan::lay::{lay, Sink};
+use crate::plan::ownership::Why;
+use crate::plan::queue::{self, Part, Seg};
+use crate::plan::receive::Planner;
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// Most pages that one call places; what is behind them waits for the next call.
+pub(crate) const MAX_PAGES: usize = 1 << 14;
+
+/// A segment that comes next.
+#[derive(Clone, Copy)]
+pub(crate) struct Incoming<'q> {
+    /// Its bytes.
+    pub(crate) segment: Segment<'q>,
+    /// Number of the datagram it belongs to; 0 in a stream.
+    pub(crate) datagram: usize,
+    /// The datagram begins with it.
+    pub(crate) starts: bool,
+    /// `fact::*` bits that the queue does not know of.
+    pub(crate) also: u32,
+}
+
+impl Incoming<'_> {
+    fn seen(&self) -> Seg {
+        let seg = self.segment.seen();
+        Seg {
+            bits: seg.bits | self.also,
+            starts: self.starts,
+            ..seg
+        }
+    }
+}
+
+/// A page about to be mapped: the queue's, or a new one with copied bytes.
+enum Source<'q> {
+    Queue(PageRef<'q>),
+    Copy(OwnedPage),
+}
+
+impl Source<'_> {
+    fn page(&self) -> PageRef<'_> {
+        match self {
+            Source::Queue(page) => *page,
+            Source::Copy(page) => page.borrow(),
+        }
+    }
+}
+
+/// One payload: where its bytes lie.
+pub(crate) struct Placed {
+    /// Index of the region.
+    pub(crate) region: usize,
+    /// First byte in it.
+    pub(crate) offset: usize,
+    /// Number of its datagram.
+    pub(crate) datagram: usize,
+    /// How many were mapped, how many copied.
+    pub(crate) moved: Moved,
+}
+
+/// What one call takes off the queue, ready to be mapped.
+pub(crate) struct Batch<'q> {
+    sources: KVVec<Source<'q>>,
+    /// For each region in use, which of the sources are its pages, from its first page on.
+    regions: KVVec<Range<usize>>,
+    /// In the order of the queue; regions rise.
+    pub(crate) payloads: KVVec<Placed>,
+    /// Nothing was left over for want of room.
+    pub(crate) all: bool,
+}
+
+impl<'q> Batch<'q> {
+    /// Lays what comes into regions of so many pages: decides, zeroes, copies. `guess` is
+    /// how many pages it may be. EFAULT if nothing could be laid: device memory, which the
+    /// CPU cannot read.
+    pub(crate) fn gather(
+        incoming: impl Iterator<Item = Incoming<'q>>,
+        pages: &[usize],
+        guess: usize,
+        writable: bool,
+    ) -> Result<Self> {
+        let room = pages.iter().sum::<usize>();
+        let mut batch = Batch {
+            sources: KVVec::with_capacity(guess.min(room).min(MAX_PAGES), GFP_KERNEL)?,
+            regions: KVVec::with_capacity(pages.len(), GFP_KERNEL)?,
+            payloads: KVVec::with_capacity(pages.len(), GFP_KERNEL)?,
+            all: true,
+        };
+        let mut planner = Planner::new(pages, MAX_PAGES);
+        let mut incoming = incoming.peekable();
+        let mut run = Run::new()?;
+        while let Some(first) = incoming.next() {
+            run.restart(first)?;
+            while run.seen.len() < queue::MAX_RUN {
+                let Some(next) = incoming.next_if(|next| run.joins(next)) else {
+                    break;
+                };
+                run.push(next)?;
+            }
+            let mut adding = Adding {
+                batch: &mut batch,
+                run: &run,
+            };
+            if !lay(&mut planner, &run.seen, writable, &mut adding)? {
+                batch.all = false;
+                break;
+            }
+        }
+        if batch.payloads.is_empty() {
+            return Err(EFAULT);
+        }
+        Ok(batch)
+    }
+
+    /// The pages to map, in the order of the regions.
+    pub(crate) fn pages(&self) -> Result<KVVec<PageRef<'_>>> {
+        let mut pages = KVVec::with_capacity(self.sources.len(), GFP_KERNEL)?;
+        for source in &self.sources {
+            pages.push(source.page(), GFP_KERNEL)?;
+        }
+        Ok(pages)
+    }
+
+    /// Which of them belong to a region.
+    pub(crate) fn of_region(&self, region: usize) -> Option<Range<usize>> {
+        self.regions.get(region).cloned()
+    }
+
+    /// What was moved in all.
+    pub(crate) fn moved(&self) -> Moved {
+        let mut sum = Moved::default();
+        for placed in &self.payloads {
+            sum.add(&placed.moved);
+        }
+        sum
+    }
+
+    /// The pages of a region, which is the last one in use or the next.
+    fn region(&mut self, region: usize) -> Result<&mut Range<usize>> {
+        let at = self.sources.len();
+        if region == self.regions.len() {
+            self.regions.push(at..at, GFP_KERNEL)?;
+        }
+        self.regions.last_mut().ok_or(EINVAL)
+    }
+
+    fn push(&mut self, region: usize, source: Source<'q>) -> Result {
+        self.region(region)?.end += 1;
+        Ok(self.sources.push(source, GFP_KERNEL)?)
+    }
+}
+
+/// A batch, while the segments of a run are added to it.
+struct Adding<'b, 'q> {
+    batch: &'b mut Batch<'q>,
+    run: &'b Run<'q>,
+}
+
+impl<'q> Adding<'_, 'q> {
+    fn incoming(&self, seg: usize) -> Result<&Incoming<'q>> {
+        self.run.incoming.get(seg).ok_or(EINVAL)
+    }
+
+    /// The payload that was begun last.
+    fn last(&mut self) -> Result<&mut Moved> {
+        let placed = self.batch.payloads.last_mut().ok_or(EINVAL)?;
+        Ok(&mut placed.moved)
+    }
+}
+
+impl Sink for Adding<'_, '_> {
+    type Error = Error;
+
+    fn map(&mut self, region: usize, part: &Part) -> Result {
+        let page = self
+            .incoming(part.seg)?
+            .segment
+            .page(part.at)
+            .ok_or(EINVAL)?;
+        self.batch.push(region, Source::Queue(page))
+    }
+
+    fn zero(&mut self, offset: usize, len: usize) {
+        if let Some(source) = self.batch.sources.last() {
+            source.page().zero(offset, len);
+        }
+    }
+
+    fn fresh(&mut self, region: usize) -> Result {
+        self.batch
+            .push(region, Source::Copy(OwnedPage::to_receive()?))
+    }
+
+    fn begin(&mut self, region: usize, offset: usize, seg: usize) -> Result {
+        let placed = Placed {
+            region,
+            offset,
+            datagram: self.incoming(seg)?.datagram,
+            moved: Moved::default(),
+        };
+        self.batch.region(region)?;
+        Ok(self.batch.payloads.push(placed, GFP_KERNEL)?)
+    }
+
+    fn mapped(&mut self, len: usize) -> Result {
+        self.last()?.mapped += len as u64;
+        Ok(())
+    }
+
+    fn copied(&mut self, part: &Part, offset: usize, why: Why) -> Result {
+        let to = self.batch.sources.last().ok_or(EINVAL)?.page();
+        let from = &self.incoming(part.seg)?.segment;
+        from.copy(part.at, to, offset, part.len)?;
+        if let Some(copied) = self.last()?.copied.get_mut(why as usize) {
+            *copied += part.len as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Segments that follow each other in the queue and lie in one folio.
+struct Run<'q> {
+    incoming: KVVec<Incoming<'q>>,
+    /// The same, for the planning.
+    seen: KVVec<Seg>,
+}
+
+impl<'q> Run<'q> {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            incoming: KVVec::with_capacity(queue::MAX_RUN, GFP_KERNEL)?,
+            seen: KVVec::with_capacity(queue::MAX_RUN, GFP_KERNEL)?,
+        })
+    }
+
+    fn restart(&mut self, first: Incoming<'q>) -> Result {
+        self.incoming.clear();
+        self.seen.clear();
+        self.push(first)
+    }
+
+    fn push(&mut self, next: Incoming<'q>) -> Result {
+        self.seen.push(next.seen(), GFP_KERNEL)?;
+        Ok(self.incoming.push(next, GFP_KERNEL)?)
+    }
+
+    fn joins(&self, next: &Incoming<'q>) -> bool {
+        self.seen
+            .last()
+            .is_some_and(|last| queue::joins(last, &next.seen()))
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a receive queue into regions, step by step: what `queue` says of the pages and
+//! where `receive` has room for them become a few simple effects, which somebody else has.
+
+use super::ownership::{Verdict, Why};
+use super::queue::{groups, Group, Part, Seg};
+use super::receive::{Fill, NoRoom, Planner, Sheet};
+use super::PAGE_SIZE;
+
+/// Who carries out what was decided. The pages of a region come one after the other, from
+/// its first on; bytes are always those of the page that came last.
+pub trait Sink {
+    /// What can go wrong; then nothing more is asked for.
+    type Error;
+
+    /// The next page of `region` is the queue's, the one that holds the first byte of `part`.
+    fn map(&mut self, region: usize, part: &Part) -> Result<(), Self::Error>;
+
+    /// Bytes of a page just mapped are nobody's payload and must read as zeros.
+    fn zero(&mut self, offset: usize, len: usize);
+
+    /// The next page of `region` is a new one, full of zeros.
+    fn fresh(&mut self, region: usize) -> Result<(), Self::Error>;
+
+    /// A payload begins at `offset` of `region`, with segment `seg` of the run. That of an
+    /// empty datagram has no page and no bytes.
+    fn begin(&mut self, region: usize, offset: usize, seg: usize) -> Result<(), Self::Error>;
+
+    /// The payload has `len` more bytes, in the page just mapped.
+    fn mapped(&mut self, len: usize) -> Result<(), Self::Error>;
+
+    /// The payload has the bytes of `part` more, to be copied to `offset` of the page.
+    fn copied(&mut self, part: &Part, offset: usize, why: Why) -> Result<(), Self::Error>;
+}
+
+/// Lays a run of segments of one folio, into windows that user space can write to
+/// (`writable`) or not; false when there was not room for all of it.
+pub fn lay<S: Sink>(
+    planner: &mut Planner<'_>,
+    run: &[Seg],
+    writable: bool,
+    sink: &mut S,
+) -> Result<bool, S::Error> {
+    if let [Seg { len: 0, .. }] = run {
+        return empty(planner, sink);
+    }
+    for group in groups(run, writable) {
+        let done = match group.verdict {
+            Verdict::Copy(why) => copy(planner, run, &group, why, sink)?,
+            Verdict::Owned => map(planner, run, &group, true, sink)?,
+            Verdict::Show => map(planner, run, &group, false, sink)?,
+        };
+        if !done {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A page as it is, with all the payloads in it.
+fn map<S: Sink>(
+    planner: &mut Planner<'_>,
+    run: &[Seg],
+    group: &Group,
+    owned: bool,
+    sink: &mut S,
+) -> Result<bool, S::Error> {
+    let parts = group.parts(run);
+    let Some(first) = parts.clone().next() else {
+        return Ok(true);
+    };
+    let mut end = first.offset + first.len;
+    let mut more = 0;
+    for part in parts.clone().skip(1) {
+        more += usize::from(part.starts || part.offset > end);
+        end = part.offset + part.len;
+    }
+    let sheet = Sheet {
+        offset: first.offset,
+        end,
+        starts: first.starts,
+        more,
+        owned,
+    };
+    let place = match planner.map(&sheet) {
+        Ok(place) => place,
+        Err(NoRoom::Crowded) => return copy(planner, run, group, Why::Elements, sink),
+        Err(NoRoom::Full) => return Ok(false),
+    };
+    sink.map(place.region, &first)?;
+    let mut begins = place.begins;
+    let mut end = 0;
+    for part in parts {
+        if part.offset > end && owned {
+            sink.zero(end, part.offset - end);
+        }
+        if begins || (end > 0 && (part.starts || part.offset > end)) {
+            sink.begin(place.region, place.page * PAGE_SIZE + part.offset, part.seg)?;
+            begins = false;
+        }
+        sink.mapped(part.len)?;
+        end = part.offset + part.len;
+    }
+    if owned && end < PAGE_SIZE {
+        sink.zero(end, PAGE_SIZE - end);
+    }
+    Ok(true)
+}
+
+/// Copies of bytes.
+fn copy<S: Sink>(
+    planner: &mut Planner<'_>,
+    run: &[Seg],
+    group: &Group,
+    why: Why,
+    sink: &mut S,
+) -> Result<bool, S::Error> {
+    for mut part in group.parts(run) {
+        while part.len > 0 {
+            let Some(Fill {
+                place,
+                offset,
+                len,
+                fresh,
+            }) = planner.fill(part.len, part.starts)
+            else {
+                return Ok(false);
+            };
+            if fresh {
+                sink.fresh(place.region)?;
+            }
+            if place.begins {
+                sink.begin(place.region, place.page * PAGE_SIZE + offset, part.seg)?;
+            }
+            sink.copied(&Part { len, ..part }, offset, why)?;
+            part.at += len;
+            part.len -= len;
+            part.starts = false;
+        }
+    }
+    Ok(true)
+}
+
+/// An empty datagram is a payload without bytes.
+fn empty<S: Sink>(planner: &mut Planner<'_>, sink: &mut S) -> Result<bool, S::Error> {
+    let Some(region) = planner.empty() else {
+        return Ok(false);
+    };
+    sink.begin(region, 0, 0)?;
+    Ok(true)
+}
