@@ -44,6 +44,7 @@ struct skb_shared_info {
 struct page {
 	unsigned long flags;
 };
+
 #pragma clang attribute pop
 
 extern const void vmemmap_base __ksym;

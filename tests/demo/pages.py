@@ -11,7 +11,7 @@ PAGE = 4096
 
 def read(path):
     """The pieces in a file, as tuples of four numbers."""
-    with open(path) as lines:
+    with open(path, encoding="ascii") as lines:
         return [tuple(map(int, line.split())) for line in lines]
 
 

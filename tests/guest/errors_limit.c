@@ -88,7 +88,8 @@ TEST_F(limit, payloads_at_the_limit_are_ENOBUFS)
 	for (int round = 0; round < 3; round++) {
 		struct zcio_info after;
 
-		iov = old = zt_iov(z->win + ZT_PAGES(LIMIT), ZT_PAGE);
+		old = zt_iov(z->win + ZT_PAGES(LIMIT), ZT_PAGE);
+		iov = old;
 		n = zt_readv(z->dev, z->rx, &iov, 1, NULL, 0);
 		ASSERT_EQ(-ENOBUFS, n);
 		ASSERT_EQ(0, memcmp(&iov, &old, sizeof(iov)));
@@ -211,7 +212,8 @@ TEST_F(limit, sent_pages_do_not_use_up_the_limit)
 	struct iovec area[1][2];
 
 	z->pool = zt_pool(_metadata, z->ctx, PAGES);
-	area[0][0] = area[0][1] = zt_iov(z->pool, ZT_PAGES(PAGES));
+	area[0][0] = zt_iov(z->pool, ZT_PAGES(PAGES));
+	area[0][1] = area[0][0];
 	for (uint64_t i = 0; i < ROUNDS; i++) {
 		zt_fill(z->pool, ZT_PAGES(PAGES), i * ZT_PAGES(PAGES));
 		ASSERT_EQ(1, zc_writev(z->tx, area, 1));

@@ -5,7 +5,7 @@
  * helper checks that it fails twice in the same way and changes nothing, the end of
  * each test that every byte can still be received.
  */
-#include "zt.h"
+#include "refused.h"
 
 #define OLD	3000	/* bytes in the window before */
 #define QUEUED	5000	/* bytes queued while calls fail */
@@ -44,21 +44,11 @@ FIXTURE_TEARDOWN(rx)
 	zt_nothing(_metadata, self->z.rx);
 }
 
-static struct zcio_readv call_of(const struct zt *z, const void *iov, unsigned int n)
-{
-	return (struct zcio_readv){ .fd = z->rx, .iovcnt = n, .iov = ZT_PTR(iov) };
-}
-
-/* The regions @iov fail with @err, because of element @index. */
-#define REFUSED(err, index, iov) \
-	zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, ARRAY_SIZE(iov)), err, index, \
-		       iov, sizeof(iov))
-
 TEST_F(rx, count_0_is_EINVAL)
 {
 	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGE) };
 
-	zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, 0), EINVAL, -1, iov, sizeof(iov));
+	zt_readv_fails(_metadata, &self->z, zt_readv_call(&self->z, iov, 0), EINVAL, -1, iov, sizeof(iov));
 }
 
 TEST_F(rx, count_negative_is_EINVAL)
@@ -69,7 +59,7 @@ TEST_F(rx, count_negative_is_EINVAL)
 	for (int i = 0; i < ARRAY_SIZE(counts); i++) {
 		EXPECT_EQ(-1, zc_readv(self->z.rx, iov, counts[i]));
 		EXPECT_EQ(EINVAL, errno);
-		zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, counts[i]), EINVAL, -1,
+		zt_readv_fails(_metadata, &self->z, zt_readv_call(&self->z, iov, counts[i]), EINVAL, -1,
 			       iov, sizeof(iov));
 	}
 }
@@ -81,22 +71,19 @@ TEST_F(rx, count_above_1024_is_EINVAL)
 
 	for (int i = 0; i < ARRAY_SIZE(iov); i++)
 		iov[i] = zt_iov(win + ZT_PAGES(i), ZT_PAGE);
-	REFUSED(EINVAL, -1, iov);
+	READ_REFUSED(EINVAL, -1, iov);
 	EXPECT_EQ(-1, zc_readv(self->z.rx, iov, ARRAY_SIZE(iov)));
 	EXPECT_EQ(EINVAL, errno);
 }
 
-/* Which element is said to be wrong where two overlap is free, but one of the two. */
 static void overlap(struct __test_metadata *_metadata, struct zt *z, const struct iovec *iov,
 		    unsigned int n, int one, int other)
 {
-	struct zcio_readv call = call_of(z, iov, n);
+	struct zcio_readv call = zt_readv_call(z, iov, n);
 
 	ASSERT_EQ(-EINVAL, zt_readv_raw(z->dev, &call));
-	ASSERT_TRUE(call.error_index == one || call.error_index == other) {
-		TH_LOG("error_index %d", call.error_index);
-	}
-	zt_readv_fails(_metadata, z, call_of(z, iov, n), EINVAL, call.error_index, iov,
+	one_of(_metadata, call.error_index, one, other);
+	zt_readv_fails(_metadata, z, zt_readv_call(z, iov, n), EINVAL, call.error_index, iov,
 		       n * sizeof(*iov));
 }
 
@@ -177,9 +164,9 @@ TEST_F(rx, wrap_around_is_EINVAL)
 	struct iovec past[] = { zt_iov(w, ZT_PAGE), zt_iov(-ZT_PAGE, ZT_PAGES(2)) };
 	struct iovec back[] = { zt_iov(w, ZT_PAGE), zt_iov(w + ZT_PAGE, -ZT_PAGE) };
 
-	REFUSED(EINVAL, 0, all);
-	REFUSED(EINVAL, 1, past);
-	REFUSED(EINVAL, 1, back);
+	READ_REFUSED(EINVAL, 0, all);
+	READ_REFUSED(EINVAL, 1, past);
+	READ_REFUSED(EINVAL, 1, back);
 }
 
 TEST_F(rx, region_too_small_is_EINVAL)
@@ -190,9 +177,9 @@ TEST_F(rx, region_too_small_is_EINVAL)
 	struct iovec almost[] = { zt_iov(w, ZT_PAGE - 1) };
 	struct zcio_info info;
 
-	REFUSED(EINVAL, 0, none);
-	REFUSED(EINVAL, 1, one);
-	REFUSED(EINVAL, 0, almost);
+	READ_REFUSED(EINVAL, 0, none);
+	READ_REFUSED(EINVAL, 1, one);
+	READ_REFUSED(EINVAL, 0, almost);
 	ASSERT_EQ(0, zcio_info(self->z.ctx, self->z.rx, &info));
 	EXPECT_EQ(ZT_PAGE, info.min_region);
 }
@@ -204,9 +191,9 @@ TEST_F(rx, region_without_a_whole_page_is_EINVAL)
 	struct iovec inside[] = { zt_iov(w + 100, 100) };
 	struct iovec shifted[] = { zt_iov(w + 1, ZT_PAGE) };
 
-	REFUSED(EINVAL, 0, across);
-	REFUSED(EINVAL, 0, inside);
-	REFUSED(EINVAL, 0, shifted);
+	READ_REFUSED(EINVAL, 0, across);
+	READ_REFUSED(EINVAL, 0, inside);
+	READ_REFUSED(EINVAL, 0, shifted);
 }
 
 TEST_F(rx, unknown_flag_is_EINVAL)
@@ -214,7 +201,7 @@ TEST_F(rx, unknown_flag_is_EINVAL)
 	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGE) };
 
 	for (int bit = 0; bit < 32; bit++) {
-		struct zcio_readv call = call_of(&self->z, iov, 1);
+		struct zcio_readv call = zt_readv_call(&self->z, iov, 1);
 
 		call.flags = 1U << bit;
 		if (call.flags != ZCIO_DONTWAIT)
@@ -225,34 +212,24 @@ TEST_F(rx, unknown_flag_is_EINVAL)
 TEST_F(rx, reserved_field_is_EINVAL)
 {
 	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGE) };
-	struct zcio_readv call = call_of(&self->z, iov, 1);
+	struct zcio_readv call = zt_readv_call(&self->z, iov, 1);
 
 	for (int i = 0; i < ARRAY_SIZE(call.reserved); i++) {
-		call = call_of(&self->z, iov, 1);
+		call = zt_readv_call(&self->z, iov, 1);
 		call.reserved[i] = 1ULL << (i * 16);
 		zt_readv_fails(_metadata, &self->z, call, EINVAL, -1, iov, sizeof(iov));
 	}
-}
-
-/* Two pages, then a hole: arrays can end exactly there, or lie across. */
-static char *two_pages_and_a_hole(struct __test_metadata *_metadata)
-{
-	char *p = mmap(NULL, ZT_PAGES(3), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(0, munmap(p + ZT_PAGES(2), ZT_PAGE));
-	return p;
 }
 
 TEST_F(rx, array_unreadable_is_EFAULT)
 {
 	char *p = two_pages_and_a_hole(_metadata);
 
-	zt_readv_fails(_metadata, &self->z, call_of(&self->z, NULL, 1), EFAULT, -1, "", 0);
-	zt_readv_fails(_metadata, &self->z, call_of(&self->z, (void *)-ZT_PAGE, 1), EFAULT, -1, "", 0);
-	zt_readv_fails(_metadata, &self->z, call_of(&self->z, p + ZT_PAGES(2), 1), EFAULT, -1, "", 0);
+	zt_readv_fails(_metadata, &self->z, zt_readv_call(&self->z, NULL, 1), EFAULT, -1, "", 0);
+	zt_readv_fails(_metadata, &self->z, zt_readv_call(&self->z, (void *)-ZT_PAGE, 1), EFAULT, -1, "", 0);
+	zt_readv_fails(_metadata, &self->z, zt_readv_call(&self->z, p + ZT_PAGES(2), 1), EFAULT, -1, "", 0);
 	ASSERT_EQ(0, mprotect(p, ZT_PAGES(2), PROT_NONE));
-	zt_readv_fails(_metadata, &self->z, call_of(&self->z, p, 1), EFAULT, -1, "", 0);
+	zt_readv_fails(_metadata, &self->z, zt_readv_call(&self->z, p, 1), EFAULT, -1, "", 0);
 }
 
 TEST_F(rx, array_half_unmapped_is_EFAULT)
@@ -261,9 +238,9 @@ TEST_F(rx, array_half_unmapped_is_EFAULT)
 	struct iovec *iov = (void *)(p + ZT_PAGES(2) - sizeof(*iov));
 
 	iov[0] = zt_iov(self->z.win, ZT_PAGE);
-	zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, 2), EFAULT, -1, iov, sizeof(*iov));
+	zt_readv_fails(_metadata, &self->z, zt_readv_call(&self->z, iov, 2), EFAULT, -1, iov, sizeof(*iov));
 	iov = (void *)(p + ZT_PAGES(2) - sizeof(*iov) / 2);
-	zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, 1), EFAULT, -1, iov,
+	zt_readv_fails(_metadata, &self->z, zt_readv_call(&self->z, iov, 1), EFAULT, -1, iov,
 		       sizeof(*iov) / 2);
 }
 
@@ -275,17 +252,17 @@ TEST_F(rx, array_that_cannot_be_written_is_EFAULT)
 	iov[0] = zt_iov(self->z.win, ZT_PAGE);
 	iov[1] = zt_iov(self->z.win + ZT_PAGE, ZT_PAGE);
 	ASSERT_EQ(0, mprotect(p + ZT_PAGE, ZT_PAGE, PROT_READ));
-	zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, 2), EFAULT, -1, iov,
+	zt_readv_fails(_metadata, &self->z, zt_readv_call(&self->z, iov, 2), EFAULT, -1, iov,
 		       2 * sizeof(*iov));
 	ASSERT_EQ(0, mprotect(p, ZT_PAGE, PROT_READ));
-	zt_readv_fails(_metadata, &self->z, call_of(&self->z, iov, 1), EFAULT, -1, iov, sizeof(*iov));
+	zt_readv_fails(_metadata, &self->z, zt_readv_call(&self->z, iov, 1), EFAULT, -1, iov, sizeof(*iov));
 }
 
 TEST_F(rx, payload_array_that_cannot_be_written_is_EFAULT)
 {
 	char *p = two_pages_and_a_hole(_metadata);
 	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGE), zt_iov(self->z.win + ZT_PAGE, ZT_PAGE) };
-	struct zcio_readv call = call_of(&self->z, iov, 2);
+	struct zcio_readv call = zt_readv_call(&self->z, iov, 2);
 
 	call.payloads = 16;
 	zt_readv_fails(_metadata, &self->z, call, EFAULT, -1, iov, sizeof(iov));
@@ -300,7 +277,7 @@ TEST_F(rx, payload_array_that_cannot_be_written_is_EFAULT)
 TEST_F(rx, payload_array_in_a_window_is_EFAULT)
 {
 	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGE) };
-	struct zcio_readv call = call_of(&self->z, iov, 1);
+	struct zcio_readv call = zt_readv_call(&self->z, iov, 1);
 
 	call.payloads = ZT_PTR(self->z.win + ZT_PAGES(8));
 	zt_readv_fails(_metadata, &self->z, call, EFAULT, -1, iov, sizeof(iov));
@@ -316,11 +293,11 @@ TEST_F(rx, region_outside_every_window_is_EFAULT)
 	struct iovec kernel[] = { zt_iov(0xffff888000000000UL, ZT_PAGE) };
 
 	memset(heap, 7, ZT_PAGES(4));
-	REFUSED(EFAULT, 1, plain);
-	REFUSED(EFAULT, 0, pool);
-	REFUSED(EFAULT, 0, nothing);
-	REFUSED(EFAULT, 0, null);
-	REFUSED(EFAULT, 0, kernel);
+	READ_REFUSED(EFAULT, 1, plain);
+	READ_REFUSED(EFAULT, 0, pool);
+	READ_REFUSED(EFAULT, 0, nothing);
+	READ_REFUSED(EFAULT, 0, null);
+	READ_REFUSED(EFAULT, 0, kernel);
 	for (size_t i = 0; i < ZT_PAGES(4); i++)
 		ASSERT_EQ(7, heap[i]);
 	free(heap);
@@ -333,9 +310,9 @@ TEST_F(rx, region_half_outside_its_window_is_EFAULT)
 	struct iovec before[] = { zt_iov(w - ZT_PAGE, ZT_PAGES(2)) };
 	struct iovec large[] = { zt_iov(w, ZT_PAGES(1) << 30) };
 
-	REFUSED(EFAULT, 1, behind);
-	REFUSED(EFAULT, 0, before);
-	REFUSED(EFAULT, 0, large);
+	READ_REFUSED(EFAULT, 1, behind);
+	READ_REFUSED(EFAULT, 0, before);
+	READ_REFUSED(EFAULT, 0, large);
 }
 
 TEST_F(rx, region_with_an_unmapped_middle_is_EFAULT)
@@ -345,8 +322,8 @@ TEST_F(rx, region_with_an_unmapped_middle_is_EFAULT)
 	struct iovec gone[] = { zt_iov(w + ZT_PAGES(2), ZT_PAGE) };
 
 	ASSERT_EQ(0, munmap(w + ZT_PAGES(2), ZT_PAGE));
-	REFUSED(EFAULT, 0, across);
-	REFUSED(EFAULT, 0, gone);
+	READ_REFUSED(EFAULT, 0, across);
+	READ_REFUSED(EFAULT, 0, gone);
 }
 
 /* The window of a process is no window of another one's. */
@@ -375,7 +352,7 @@ TEST_F(rx, first_wrong_element_is_named)
 		zt_iov(w + ZT_PAGES(3), 0),
 	};
 
-	REFUSED(EINVAL, 2, iov);
+	READ_REFUSED(EINVAL, 2, iov);
 }
 
 TEST_HARNESS_MAIN

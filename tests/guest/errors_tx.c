@@ -4,7 +4,7 @@
  * IPv6. The helper checks that a call fails twice in the same way and changes neither
  * the pool nor any count; the end of each test that the peer got nothing of it.
  */
-#include "zt.h"
+#include "refused.h"
 
 FIXTURE(tx)
 {
@@ -47,20 +47,11 @@ typedef struct iovec pair[2];
 
 #define GOOD(page) AREA(page, 1, 100, 1000)
 
-static struct zcio_writev call_of(const struct zt *z, const void *iov, unsigned int n)
-{
-	return (struct zcio_writev){ .fd = z->rx, .iovcnt = n, .iov = ZT_PTR(iov) };
-}
-
-#define REFUSED(err, index, iov) \
-	zt_writev_fails(_metadata, &self->z, call_of(&self->z, iov, ARRAY_SIZE(iov)), err, index, \
-			iov, sizeof(iov))
-
 TEST_F(tx, count_0_is_EINVAL)
 {
 	pair iov[] = { GOOD(0) };
 
-	zt_writev_fails(_metadata, &self->z, call_of(&self->z, iov, 0), EINVAL, -1, iov, sizeof(iov));
+	zt_writev_fails(_metadata, &self->z, zt_writev_call(&self->z, iov, 0), EINVAL, -1, iov, sizeof(iov));
 }
 
 TEST_F(tx, count_negative_is_EINVAL)
@@ -71,7 +62,7 @@ TEST_F(tx, count_negative_is_EINVAL)
 	for (int i = 0; i < ARRAY_SIZE(counts); i++) {
 		EXPECT_EQ(-1, zc_writev(self->z.rx, iov, counts[i]));
 		EXPECT_EQ(EINVAL, errno);
-		zt_writev_fails(_metadata, &self->z, call_of(&self->z, iov, counts[i]), EINVAL, -1,
+		zt_writev_fails(_metadata, &self->z, zt_writev_call(&self->z, iov, counts[i]), EINVAL, -1,
 				iov, sizeof(iov));
 	}
 }
@@ -85,7 +76,7 @@ TEST_F(tx, count_above_1024_is_EINVAL)
 		iov[i][0] = zt_iov(pool + ZT_PAGES(i), ZT_PAGE);
 		iov[i][1] = zt_iov(pool + ZT_PAGES(i), 10);
 	}
-	REFUSED(EINVAL, -1, iov);
+	WRITE_REFUSED(EINVAL, -1, iov);
 	EXPECT_EQ(-1, zc_writev(self->z.rx, iov, ARRAY_SIZE(iov)));
 	EXPECT_EQ(EINVAL, errno);
 }
@@ -93,13 +84,11 @@ TEST_F(tx, count_above_1024_is_EINVAL)
 static void overlap(struct __test_metadata *_metadata, struct zt *z, const pair *iov,
 		    unsigned int n, int one, int other)
 {
-	struct zcio_writev call = call_of(z, iov, n);
+	struct zcio_writev call = zt_writev_call(z, iov, n);
 
 	ASSERT_EQ(-EINVAL, zt_writev_raw(z->dev, &call));
-	ASSERT_TRUE(call.error_index == one || call.error_index == other) {
-		TH_LOG("error_index %d", call.error_index);
-	}
-	zt_writev_fails(_metadata, z, call_of(z, iov, n), EINVAL, call.error_index, iov,
+	one_of(_metadata, call.error_index, one, other);
+	zt_writev_fails(_metadata, z, zt_writev_call(z, iov, n), EINVAL, call.error_index, iov,
 			n * sizeof(*iov));
 }
 
@@ -161,10 +150,10 @@ TEST_F(tx, wrap_around_is_EINVAL)
 	pair payload[] = { { zt_iov(p, ZT_PAGE), zt_iov(p + 10, SIZE_MAX) } };
 	pair back[] = { GOOD(0), { zt_iov(p + ZT_PAGE, ZT_PAGE), zt_iov(p + ZT_PAGE + 50, -40UL) } };
 
-	REFUSED(EINVAL, 0, area);
-	REFUSED(EINVAL, 1, top);
-	REFUSED(EINVAL, 0, payload);
-	REFUSED(EINVAL, 1, back);
+	WRITE_REFUSED(EINVAL, 0, area);
+	WRITE_REFUSED(EINVAL, 1, top);
+	WRITE_REFUSED(EINVAL, 0, payload);
+	WRITE_REFUSED(EINVAL, 1, back);
 }
 
 TEST_F(tx, area_not_page_aligned_is_EINVAL)
@@ -175,17 +164,17 @@ TEST_F(tx, area_not_page_aligned_is_EINVAL)
 	pair longer[] = { { zt_iov(p, ZT_PAGE + 512), zt_iov(p, 10) } };
 	pair both[] = { { zt_iov(p + 2048, 2048), zt_iov(p + 2048, 10) } };
 
-	REFUSED(EINVAL, 0, base);
-	REFUSED(EINVAL, 1, length);
-	REFUSED(EINVAL, 0, longer);
-	REFUSED(EINVAL, 0, both);
+	WRITE_REFUSED(EINVAL, 0, base);
+	WRITE_REFUSED(EINVAL, 1, length);
+	WRITE_REFUSED(EINVAL, 0, longer);
+	WRITE_REFUSED(EINVAL, 0, both);
 }
 
 TEST_F(tx, area_empty_is_EINVAL)
 {
 	pair iov[] = { GOOD(0), AREA(1, 0, 0, 0) };
 
-	REFUSED(EINVAL, 1, iov);
+	WRITE_REFUSED(EINVAL, 1, iov);
 }
 
 TEST_F(tx, payload_outside_its_area_is_EINVAL)
@@ -198,12 +187,12 @@ TEST_F(tx, payload_outside_its_area_is_EINVAL)
 	pair around[] = { { zt_iov(p + ZT_PAGE, ZT_PAGE), zt_iov(p, ZT_PAGES(3)) } };
 	pair elsewhere[] = { { zt_iov(p, ZT_PAGE), zt_iov("elsewhere", 9) } };
 
-	REFUSED(EINVAL, 0, before);
-	REFUSED(EINVAL, 1, behind);
-	REFUSED(EINVAL, 0, across_start);
-	REFUSED(EINVAL, 0, across_end);
-	REFUSED(EINVAL, 0, around);
-	REFUSED(EINVAL, 0, elsewhere);
+	WRITE_REFUSED(EINVAL, 0, before);
+	WRITE_REFUSED(EINVAL, 1, behind);
+	WRITE_REFUSED(EINVAL, 0, across_start);
+	WRITE_REFUSED(EINVAL, 0, across_end);
+	WRITE_REFUSED(EINVAL, 0, around);
+	WRITE_REFUSED(EINVAL, 0, elsewhere);
 }
 
 TEST_F(tx, payload_empty_is_EINVAL)
@@ -212,9 +201,9 @@ TEST_F(tx, payload_empty_is_EINVAL)
 	pair middle[] = { GOOD(0), AREA(1, 1, 500, 0) };
 	pair end[] = { AREA(0, 1, ZT_PAGE, 0) };
 
-	REFUSED(EINVAL, 0, start);
-	REFUSED(EINVAL, 1, middle);
-	REFUSED(EINVAL, 0, end);
+	WRITE_REFUSED(EINVAL, 0, start);
+	WRITE_REFUSED(EINVAL, 1, middle);
+	WRITE_REFUSED(EINVAL, 0, end);
 }
 
 TEST_F(tx, unknown_flag_is_EINVAL)
@@ -222,7 +211,7 @@ TEST_F(tx, unknown_flag_is_EINVAL)
 	pair iov[] = { GOOD(0) };
 
 	for (int bit = 3; bit < 32; bit++) {
-		struct zcio_writev call = call_of(&self->z, iov, 1);
+		struct zcio_writev call = zt_writev_call(&self->z, iov, 1);
 
 		call.flags = 1U << bit;
 		zt_writev_fails(_metadata, &self->z, call, EINVAL, -1, iov, sizeof(iov));
@@ -232,33 +221,24 @@ TEST_F(tx, unknown_flag_is_EINVAL)
 TEST_F(tx, reserved_field_is_EINVAL)
 {
 	pair iov[] = { GOOD(0) };
-	struct zcio_writev call = call_of(&self->z, iov, 1);
+	struct zcio_writev call = zt_writev_call(&self->z, iov, 1);
 
 	for (int i = 0; i < ARRAY_SIZE(call.reserved); i++) {
-		call = call_of(&self->z, iov, 1);
+		call = zt_writev_call(&self->z, iov, 1);
 		call.reserved[i] = 1ULL << (i * 16);
 		zt_writev_fails(_metadata, &self->z, call, EINVAL, -1, iov, sizeof(iov));
 	}
-}
-
-static char *two_pages_and_a_hole(struct __test_metadata *_metadata)
-{
-	char *p = mmap(NULL, ZT_PAGES(3), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	ASSERT_NE(MAP_FAILED, p);
-	ASSERT_EQ(0, munmap(p + ZT_PAGES(2), ZT_PAGE));
-	return p;
 }
 
 TEST_F(tx, array_unreadable_is_EFAULT)
 {
 	char *p = two_pages_and_a_hole(_metadata);
 
-	zt_writev_fails(_metadata, &self->z, call_of(&self->z, NULL, 1), EFAULT, -1, "", 0);
-	zt_writev_fails(_metadata, &self->z, call_of(&self->z, (void *)-ZT_PAGE, 1), EFAULT, -1, "", 0);
-	zt_writev_fails(_metadata, &self->z, call_of(&self->z, p + ZT_PAGES(2), 1), EFAULT, -1, "", 0);
+	zt_writev_fails(_metadata, &self->z, zt_writev_call(&self->z, NULL, 1), EFAULT, -1, "", 0);
+	zt_writev_fails(_metadata, &self->z, zt_writev_call(&self->z, (void *)-ZT_PAGE, 1), EFAULT, -1, "", 0);
+	zt_writev_fails(_metadata, &self->z, zt_writev_call(&self->z, p + ZT_PAGES(2), 1), EFAULT, -1, "", 0);
 	ASSERT_EQ(0, mprotect(p, ZT_PAGES(2), PROT_NONE));
-	zt_writev_fails(_metadata, &self->z, call_of(&self->z, p, 1), EFAULT, -1, "", 0);
+	zt_writev_fails(_metadata, &self->z, zt_writev_call(&self->z, p, 1), EFAULT, -1, "", 0);
 }
 
 TEST_F(tx, array_half_unmapped_is_EFAULT)
@@ -267,10 +247,10 @@ TEST_F(tx, array_half_unmapped_is_EFAULT)
 	pair iov[] = { GOOD(0) };
 
 	memcpy(end - sizeof(pair), iov, sizeof(pair));
-	zt_writev_fails(_metadata, &self->z, call_of(&self->z, end - sizeof(pair), 2), EFAULT, -1,
+	zt_writev_fails(_metadata, &self->z, zt_writev_call(&self->z, end - sizeof(pair), 2), EFAULT, -1,
 			end - sizeof(pair), sizeof(pair));
 	memcpy(end - sizeof(pair) / 2, iov, sizeof(pair) / 2);
-	zt_writev_fails(_metadata, &self->z, call_of(&self->z, end - sizeof(pair) / 2, 1), EFAULT, -1,
+	zt_writev_fails(_metadata, &self->z, zt_writev_call(&self->z, end - sizeof(pair) / 2, 1), EFAULT, -1,
 			end - sizeof(pair) / 2, sizeof(pair) / 2);
 }
 
@@ -289,7 +269,7 @@ TEST_F(tx, payload_array_that_cannot_be_written_is_EFAULT)
 {
 	char *p = two_pages_and_a_hole(_metadata);
 	pair iov[] = { GOOD(0), GOOD(1) };
-	struct zcio_writev call = call_of(&self->z, iov, 2);
+	struct zcio_writev call = zt_writev_call(&self->z, iov, 2);
 
 	call.payloads = 16;
 	zt_writev_fails(_metadata, &self->z, call, EFAULT, -1, iov, sizeof(iov));
@@ -314,11 +294,11 @@ TEST_F(tx, area_outside_every_pool_is_EFAULT)
 	};
 
 	memset(heap, 7, ZT_PAGES(4));
-	REFUSED(EFAULT, 1, plain);
-	REFUSED(EFAULT, 0, window);
-	REFUSED(EFAULT, 0, nothing);
-	REFUSED(EFAULT, 0, null);
-	REFUSED(EFAULT, 0, kernel);
+	WRITE_REFUSED(EFAULT, 1, plain);
+	WRITE_REFUSED(EFAULT, 0, window);
+	WRITE_REFUSED(EFAULT, 0, nothing);
+	WRITE_REFUSED(EFAULT, 0, null);
+	WRITE_REFUSED(EFAULT, 0, kernel);
 	for (size_t i = 0; i < ZT_PAGES(4); i++)
 		ASSERT_EQ(7, heap[i]);
 	free(heap);
@@ -330,9 +310,9 @@ TEST_F(tx, area_half_outside_its_pool_is_EFAULT)
 	pair before[] = { AREA(-1, 2, ZT_PAGE, 100) };
 	pair large[] = { AREA(0, 1 << 18, 0, 100) };
 
-	REFUSED(EFAULT, 1, behind);
-	REFUSED(EFAULT, 0, before);
-	REFUSED(EFAULT, 0, large);
+	WRITE_REFUSED(EFAULT, 1, behind);
+	WRITE_REFUSED(EFAULT, 0, before);
+	WRITE_REFUSED(EFAULT, 0, large);
 }
 
 TEST_F(tx, area_with_an_unmapped_middle_is_EFAULT)
@@ -341,8 +321,8 @@ TEST_F(tx, area_with_an_unmapped_middle_is_EFAULT)
 	pair gone[] = { GOOD(17), GOOD(18) };
 
 	ASSERT_EQ(0, munmap(self->z.pool + ZT_PAGES(18), ZT_PAGE));
-	REFUSED(EFAULT, 0, across);
-	REFUSED(EFAULT, 1, gone);
+	WRITE_REFUSED(EFAULT, 0, across);
+	WRITE_REFUSED(EFAULT, 1, gone);
 }
 
 /* What the application may not write at the moment is not taken away from it either. */
@@ -351,7 +331,7 @@ TEST_F(tx, area_that_cannot_be_written_is_EFAULT)
 	pair iov[] = { GOOD(0), GOOD(20) };
 
 	ASSERT_EQ(0, mprotect(self->z.pool + ZT_PAGES(20), ZT_PAGE, PROT_READ));
-	REFUSED(EFAULT, 1, iov);
+	WRITE_REFUSED(EFAULT, 1, iov);
 }
 
 TEST_F(tx, area_of_the_parent_is_EFAULT_in_the_child)
@@ -372,7 +352,7 @@ TEST_F(tx, first_wrong_element_is_named)
 {
 	pair iov[] = { GOOD(0), GOOD(1), AREA(2, 1, 0, 0), AREA(3, 1, 4000, 4000) };
 
-	REFUSED(EINVAL, 2, iov);
+	WRITE_REFUSED(EINVAL, 2, iov);
 }
 
 TEST_HARNESS_MAIN

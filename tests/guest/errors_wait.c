@@ -6,7 +6,7 @@
  */
 #include <sys/syscall.h>
 
-#include "zt.h"
+#include "refused.h"
 
 FIXTURE(wait)
 {

@@ -71,7 +71,7 @@ cat >"$tmp/use.cc" <<'EOF'
 #include <cstdio>
 #include <cstring>
 
-static_assert(sizeof(struct zcio_payload) == 64 && sizeof(struct zcio_readv) == 64 &&
+static_assert(sizeof(struct zcio_payload) == 96 && sizeof(struct zcio_readv) == 64 &&
 	      sizeof(struct zcio_writev) == 64, "");
 
 int main()

@@ -280,8 +280,9 @@ TEST_F(use, direct_io_into_a_pool_then_send)
 	char *buf;
 	int fd;
 
-	if (system("modprobe brd rd_nr=1 rd_size=4096 2>/dev/null") ||
-	    (fd = open("/dev/ram0", O_RDWR | O_DIRECT | O_CLOEXEC)) < 0)
+	fd = system("modprobe brd rd_nr=1 rd_size=4096 2>/dev/null") ? -1 :
+		open("/dev/ram0", O_RDWR | O_DIRECT | O_CLOEXEC);
+	if (fd < 0)
 		SKIP(return, "there is no RAM disk (module brd)");
 	buf = aligned_alloc(ZT_PAGE, ZT_PAGES(8));
 	zt_fill(buf, ZT_PAGES(8), 11);
@@ -293,7 +294,8 @@ TEST_F(use, direct_io_into_a_pool_then_send)
 	zt_recv(_metadata, z->tx, ZT_PAGES(8), 11);
 	/* And a payload goes to the disk as it is. */
 	zt_fill(z->pool, ZT_PAGES(2), 13);
-	area[0][0].iov_len = area[0][1].iov_len = ZT_PAGES(2);
+	area[0][0].iov_len = ZT_PAGES(2);
+	area[0][1].iov_len = ZT_PAGES(2);
 	ASSERT_EQ(1, zc_writev(z->tx, area, 1));
 	zt_zc_recv(_metadata, z->dev, z->rx, z->win + ZT_PAGES(8), 4, ZT_PAGES(2), 13);
 	ASSERT_EQ((ssize_t)ZT_PAGE, pwrite(fd, z->win + ZT_PAGES(8), ZT_PAGE, 0));

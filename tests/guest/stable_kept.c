@@ -12,7 +12,7 @@
 
 #define SCRIBBLE	0xee
 
-#define KEEP_PAGES	16384
+#define KEEP_PAGES	(1 << 15)
 #define KEEP_PAYLOADS	4096
 
 FIXTURE(receiving) {
@@ -76,7 +76,8 @@ static void keep(struct __test_metadata *_metadata, FIXTURE_DATA(receiving) *sel
 			self->bytes += iov[i].iov_len;
 			self->mapped += info[i].mapped;
 		}
-		self->pages += 8 * n;
+		/* Several payloads may lie in one region. */
+		self->pages = ((char *)iov[n - 1].iov_base - z->win) / ZT_PAGES(8) * 8 + 8;
 	}
 }
 
@@ -153,7 +154,8 @@ static void send_zc(struct __test_metadata *_metadata, int fd, int go, size_t by
 		struct iovec iov[1][2] = { { zt_iov(area, ZT_PAGES(16)), zt_iov(area, len) } };
 
 		if (len > bytes - at)
-			iov[0][1].iov_len = len = bytes - at;
+			len = bytes - at;
+		iov[0][1].iov_len = len;
 		zt_fill(area, len, at);
 		ASSERT_EQ(1, zt_writev(zcio_ctx_fd(ctx), fd, iov, 1, NULL, 0, NULL));
 		memset(area, SCRIBBLE, ZT_PAGES(16));
@@ -182,6 +184,12 @@ TEST_F(receiving, pages_that_a_receiver_holds_are_not_sent_again)
 	}
 }
 
+/* Whether two payloads lie in pages of their own. */
+static bool apart(const struct iovec *a, const struct iovec *b)
+{
+	return ((uintptr_t)a->iov_base + a->iov_len - 1) / ZT_PAGE < (uintptr_t)b->iov_base / ZT_PAGE;
+}
+
 /* The same while the receiver lets go of every other payload: those come back. */
 TEST_F(receiving, pages_are_sent_again_only_when_let_go)
 {
@@ -194,15 +202,19 @@ TEST_F(receiving, pages_are_sent_again_only_when_let_go)
 	keep(_metadata, self, half);
 	count = self->count;
 	for (size_t i = 1; i < count; i += 2) {
-		char *page = (char *)((uintptr_t)self->kept[i].iov_base & ~(ZT_PAGE - 1));
+		const struct iovec *v = &self->kept[i];
+		char *page = (char *)((uintptr_t)v->iov_base & ~(ZT_PAGE - 1));
 
-		ASSERT_EQ(0, madvise(page, self->kept[i].iov_len, MADV_DONTNEED));
+		/* What shares a page with a payload that stays, stays too. */
+		if (apart(v - 1, v) && (i + 1 == count || apart(v, v + 1)))
+			ASSERT_EQ(0, madvise(page, v->iov_len, MADV_DONTNEED));
 	}
 	/* More comes, into pages of the window that the kept payloads do not use. */
 	for (pos = self->bytes; pos < 4 * half;) {
 		struct iovec iov = zt_iov(z->win + ZT_PAGES(KEEP_PAGES - 32), ZT_PAGES(32));
 		struct zcio_payload info;
 
+		ASSERT_GE(KEEP_PAGES - 32, self->pages);
 		ASSERT_EQ(1, zt_readv(z->dev, z->rx, &iov, 1, &info, 0));
 		ASSERT_EQ(iov.iov_len, zt_same(iov.iov_base, iov.iov_len, pos));
 		pos += iov.iov_len;

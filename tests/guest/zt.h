@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the guest's tests share: connected sockets, windows and pools, the calls with
- * their element index, and what must hold after a call that failed.
+ * What the guest's tests share: connected sockets, windows and pools, and the calls with
+ * what they return. (Calls that must fail: refused.h; that wait: caller.h.)
  *
  * Every helper that can fail takes the harness's _metadata and asserts by itself.
  * struct zt is what most fixtures hold: a socket pair and memory of one context.
@@ -37,14 +37,21 @@
 
 #include "kselftest_harness.h"
 
-/* On the debug kernel (KERNEL=debug) a test has four times its time. */
-static inline void zt_patience(void)
+/* The debug kernel (KERNEL=debug) checks all that it does, which takes its time. */
+static inline bool zt_debug(void)
 {
 	const char *kernel = getenv("ZCIO_KERNEL"), *end = kernel ? strrchr(kernel, '-') : NULL;
+
+	return end && !strcmp(end, "-debug");
+}
+
+/* There a test has four times its time. */
+static inline void zt_patience(void)
+{
 	struct __fixture_metadata *f;
 	struct __test_metadata *t;
 
-	if (end && !strcmp(end, "-debug"))
+	if (zt_debug())
 		for (f = __fixture_list; f; f = f->next)
 			for (t = f->tests; t; t = t->next)
 				t->timeout *= 4;
@@ -379,7 +386,8 @@ ZT_UNUSED static char *zt_pool(struct __test_metadata *_metadata, struct zcio_ct
 ZT_UNUSED static void zt_open(struct __test_metadata *_metadata, struct zt *z,
 			      size_t window_pages, size_t pool_pages)
 {
-	z->rx = z->tx = -1;
+	z->rx = -1;
+	z->tx = -1;
 	z->ctx = zcio_open();
 	ASSERT_NE(NULL, z->ctx) TH_LOG("/dev/zcio: %m");
 	z->dev = zcio_ctx_fd(z->ctx);
@@ -429,6 +437,18 @@ ZT_UNUSED static uint64_t zt_pfn(struct __test_metadata *_metadata, const void *
 /* ---- the calls: what they return, or -errno ---- */
 
 #define zt_iov(base, len) ((struct iovec){ (void *)(base), (len) })
+
+/* A call on the local end, to be changed or made. */
+static inline struct zcio_readv zt_readv_call(const struct zt *z, const void *iov, unsigned int n)
+{
+	return (struct zcio_readv){ .fd = z->rx, .iovcnt = n, .iov = ZT_PTR(iov) };
+}
+
+static inline struct zcio_writev zt_writev_call(const struct zt *z, const void *iov,
+						unsigned int n)
+{
+	return (struct zcio_writev){ .fd = z->rx, .iovcnt = n, .iov = ZT_PTR(iov) };
+}
 
 ZT_UNUSED static int zt_readv_raw(int dev, struct zcio_readv *call)
 {
@@ -493,77 +513,6 @@ ZT_UNUSED static uint64_t zt_zc_recv(struct __test_metadata *_metadata, int dev,
 		len -= iov.iov_len;
 	}
 	return mapped;
-}
-
-/* ---- calls that must fail: the same answer twice, and nothing changed ---- */
-
-/* Notes what @bytes at the window and at the pool hold now. */
-ZT_UNUSED static void zt_remember(struct __test_metadata *_metadata, struct zt *z, size_t bytes)
-{
-	z->keep = bytes;
-	z->shadow = malloc(2 * bytes);
-	ASSERT_NE(NULL, z->shadow);
-	if (z->win)
-		memcpy(z->shadow, z->win, bytes);
-	if (z->pool)
-		memcpy(z->shadow + bytes, z->pool, bytes);
-}
-
-ZT_UNUSED static void zt_unchanged(struct __test_metadata *_metadata, struct zt *z)
-{
-	if (z->win && z->keep)
-		ASSERT_EQ(0, memcmp(z->shadow, z->win, z->keep));
-	if (z->pool && z->keep)
-		ASSERT_EQ(0, memcmp(z->shadow + z->keep, z->pool, z->keep));
-}
-
-/* @watch: the array, if its @len bytes can be read. */
-ZT_UNUSED static void zt_readv_fails(struct __test_metadata *_metadata, struct zt *z,
-				     struct zcio_readv call, int err, int index,
-				     const void *watch, size_t len)
-{
-	struct zcio_info before = zt_info(_metadata, z->ctx), after;
-	void *old = malloc(len + 1);
-
-	memcpy(old, watch, len);
-	for (int round = 0; round < 2; round++) {
-		struct zcio_readv now = call;
-
-		now.error_index = 12345;
-		ASSERT_EQ(-err, zt_readv_raw(z->dev, &now));
-		ASSERT_EQ(index, now.error_index);
-		now.error_index = call.error_index;
-		ASSERT_EQ(0, memcmp(&now, &call, sizeof(call)));
-		ASSERT_EQ(0, memcmp(old, watch, len));
-		after = zt_info(_metadata, z->ctx);
-		ASSERT_EQ(0, memcmp(&before, &after, sizeof(after)));
-		zt_unchanged(_metadata, z);
-	}
-	free(old);
-}
-
-ZT_UNUSED static void zt_writev_fails(struct __test_metadata *_metadata, struct zt *z,
-				      struct zcio_writev call, int err, int index,
-				      const void *watch, size_t len)
-{
-	struct zcio_info before = zt_info(_metadata, z->ctx), after;
-	void *old = malloc(len + 1);
-
-	memcpy(old, watch, len);
-	for (int round = 0; round < 2; round++) {
-		struct zcio_writev now = call;
-
-		now.error_index = 12345;
-		now.taken = 0;
-		ASSERT_EQ(-err, zt_writev_raw(z->dev, &now));
-		ASSERT_EQ(index, now.error_index);
-		ASSERT_EQ(0, now.taken);
-		ASSERT_EQ(0, memcmp(old, watch, len));
-		after = zt_info(_metadata, z->ctx);
-		ASSERT_EQ(0, memcmp(&before, &after, sizeof(after)));
-		zt_unchanged(_metadata, z);
-	}
-	free(old);
 }
 
 #endif /* ZT_H */

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 use std::ops::Range;
+use zcio_plan::invariants::marks::like_a_list;
 use zcio_plan::plan::marks::{bounds, count, insert, remove, words};
 
 const PAGES: usize = 300;
@@ -34,23 +35,13 @@ fn the_edges_of_words() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 6 } else { 256 }, failure_persistence: None, ..Default::default() })]
+
     #[test]
     fn the_same_as_a_list_of_booleans(
         changes in prop::collection::vec((any::<bool>(), range()), 0..12),
         asked in range(),
     ) {
-        let len = words(PAGES);
-        let mut set = vec![0u64; len];
-        let mut model = vec![false; len * 64];
-        for (put, pages) in changes {
-            let end = pages.end.min(model.len());
-            let inside = pages.start.min(end)..end;
-            model[inside].fill(put);
-            if put { insert(&mut set, pages) } else { remove(&mut set, pages) }
-        }
-        let hits: Vec<usize> = asked.clone().filter(|&i| i < model.len() && model[i]).collect();
-        prop_assert_eq!(count(&set, asked.clone()), hits.len());
-        let expected = hits.first().map(|&first| first..hits.last().unwrap() + 1);
-        prop_assert_eq!(bounds(&set, asked), expected);
+        like_a_list(PAGES, &changes, asked);
     }
 }

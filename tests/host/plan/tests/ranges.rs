@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ranges of addresses, areas and batches: against models that are plain and slow, with
-//! numbers that cannot wrap.
+//! Ranges of addresses, areas and batches: edges by name, and any numbers there are, against
+//! `invariants::ranges` and `invariants::transmit`.
 
 use proptest::prelude::*;
+use zcio_plan::invariants::ranges::{self as invariants, overlap_in};
+use zcio_plan::invariants::transmit;
 use zcio_plan::plan::area::{check, Rooms};
 use zcio_plan::plan::span::{check_region, find_overlap, Span};
-use zcio_plan::plan::transmit::{batch, fate, Fate};
+use zcio_plan::plan::transmit::{fate, Fate};
 use zcio_plan::plan::PAGE_SIZE;
 
-const PAGE: u128 = PAGE_SIZE as u128;
-const TOP: u128 = usize::MAX as u128;
-
-fn overlap_in(spans: &[Span]) -> Option<usize> {
-    find_overlap(spans, |n| Ok::<_, ()>(vec![0; n])).unwrap()
-}
+/// Miri is a thousand times slower.
+const CASES: u32 = if cfg!(miri) { 6 } else { 4000 };
+const MOST: usize = if cfg!(miri) { 20 } else { 1024 };
 
 fn span(base: usize, len: usize) -> Span {
     Span { base, len }
@@ -36,27 +35,20 @@ fn any_span() -> impl Strategy<Value = Span> {
     (any_number(), any_number()).prop_map(|(base, len)| span(base, len))
 }
 
-/// The span's end, where it does not wrap.
-fn end(s: &Span) -> Option<u128> {
-    let end = s.base as u128 + s.len as u128;
-    (end <= TOP).then_some(end)
-}
-
-/// The whole pages of a span: the slow way would not end, so by division.
-fn whole(s: &Span) -> Option<(u128, u128)> {
-    let end = end(s)?;
-    let first = (s.base as u128).div_ceil(PAGE) * PAGE;
-    (first <= TOP).then(|| (first, if end > first { (end - first) / PAGE } else { 0 }))
-}
-
 #[test]
 fn regions_at_the_end_of_the_address_space() {
     let last = usize::MAX - PAGE_SIZE + 1;
     assert_eq!(span(last, PAGE_SIZE - 1).whole_pages(), Some((last, 0)));
     assert_eq!(span(last, PAGE_SIZE).whole_pages(), None);
     assert_eq!(span(last + 1, 10).whole_pages(), None);
-    assert_eq!(span(last - PAGE_SIZE, PAGE_SIZE).whole_pages(), Some((last - PAGE_SIZE, 1)));
-    assert_eq!(check_region(&span(last - PAGE_SIZE, PAGE_SIZE), PAGE_SIZE), Some((last - PAGE_SIZE, 1)));
+    assert_eq!(
+        span(last - PAGE_SIZE, PAGE_SIZE).whole_pages(),
+        Some((last - PAGE_SIZE, 1))
+    );
+    assert_eq!(
+        check_region(&span(last - PAGE_SIZE, PAGE_SIZE), PAGE_SIZE),
+        Some((last - PAGE_SIZE, 1))
+    );
     assert_eq!(check_region(&span(usize::MAX, usize::MAX), 1), None);
     assert_eq!(check_region(&span(usize::MAX, 0), 0), None);
     assert_eq!(check_region(&span(0, usize::MAX), usize::MAX), None);
@@ -75,8 +67,16 @@ fn a_region_needs_whole_pages() {
         (0x4000, 4095, None),
         (0x4000, 0, None),
     ] {
-        assert_eq!(check_region(&span(base, len), PAGE_SIZE), pages, "{base:#x} + {len}");
-        assert_eq!(check_region(&span(base, len), 0), pages, "one page at least");
+        assert_eq!(
+            check_region(&span(base, len), PAGE_SIZE),
+            pages,
+            "{base:#x} + {len}"
+        );
+        assert_eq!(
+            check_region(&span(base, len), 0),
+            pages,
+            "one page at least"
+        );
     }
     assert_eq!(check_region(&span(0, 8192), 4097), Some((0, 2)));
     assert_eq!(check_region(&span(0, 8192), 8193), None);
@@ -100,7 +100,10 @@ fn neighbours_do_not_overlap_and_the_same_does() {
 fn no_scratch_is_an_error_only_where_it_is_needed() {
     let none = |_| Err::<Vec<u16>, _>("no memory");
     assert_eq!(find_overlap(&[span(0, 1), span(1, 1)], none), Ok(None));
-    assert_eq!(find_overlap(&[span(1, 1), span(0, 1)], none), Err("no memory"));
+    assert_eq!(
+        find_overlap(&[span(1, 1), span(0, 1)], none),
+        Err("no memory")
+    );
 }
 
 /// A span that holds others is found, though its neighbour in order is another one's.
@@ -123,13 +126,15 @@ fn any_spans() -> impl Strategy<Value = Vec<Span>> {
     let few = prop::collection::vec((0usize..300, 1usize..12), 0..14);
     let many = prop::collection::vec((0usize..40_000, 1usize..3), 0..60);
     prop_oneof![few, many].prop_map(|list| {
-        list.iter().map(|(at, pages)| span(at * 512, pages * 512)).collect()
+        list.iter()
+            .map(|(at, pages)| span(at * 512, pages * 512))
+            .collect()
     })
 }
 
 /// Ranges that follow each other, some with gaps, in any order: none overlap.
 fn apart() -> impl Strategy<Value = Vec<Span>> {
-    prop::collection::vec((0usize..3, 1usize..5), 0..1024).prop_map(|list| {
+    prop::collection::vec((0usize..3, 1usize..5), 0..MOST).prop_map(|list| {
         let mut at = 0;
         let step = |(gap, len): &(usize, usize)| {
             let s = span(at + gap * 4096, len * 4096);
@@ -140,44 +145,22 @@ fn apart() -> impl Strategy<Value = Vec<Span>> {
     })
 }
 
-fn overlap(a: &Span, b: &Span) -> bool {
-    let (a, b) = ((a.base as u128, end(a).unwrap()), (b.base as u128, end(b).unwrap()));
-    a.0 < b.1 && b.0 < a.1
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn ends_and_whole_pages(s in any_span(), min in any_number()) {
-        prop_assert_eq!(s.end().map(|e| e as u128), end(&s));
-        let pages = s.whole_pages().map(|(first, n)| (first as u128, n as u128));
-        prop_assert_eq!(pages, whole(&s));
-        let wanted = whole(&s).filter(|(_, n)| *n >= 1 && *n * PAGE >= min as u128);
-        prop_assert_eq!(check_region(&s, min).map(|(first, n)| (first as u128, n as u128)), wanted);
-        if let Some((first, n)) = check_region(&s, min) {
-            prop_assert!(s.contains(&span(first, n * PAGE_SIZE)));
-        }
+        invariants::region(&s, min);
     }
 
     #[test]
     fn contains_is_what_it_says(a in any_span(), b in any_span()) {
-        let inside = match (end(&a), end(&b)) {
-            (Some(a_end), Some(b_end)) => a.base <= b.base && b_end <= a_end,
-            _ => false,
-        };
-        prop_assert_eq!(a.contains(&b), inside);
-        prop_assert_eq!(a.contains(&a), end(&a).is_some());
+        invariants::contains(&a, &b);
     }
 
     #[test]
     fn overlaps_as_found_by_comparing_all_pairs(spans in any_spans()) {
-        let found = overlap_in(&spans);
-        let hit = |i: usize| (0..spans.len()).any(|j| i != j && overlap(&spans[i], &spans[j]));
-        prop_assert_eq!(found.is_some(), (0..spans.len()).any(hit));
-        if let Some(i) = found {
-            prop_assert!(hit(i), "{} overlaps none", i);
-        }
+        invariants::overlap(&spans);
     }
 
     #[test]
@@ -185,7 +168,6 @@ proptest! {
         (spans, moved) in apart().prop_flat_map(|s| (Just(s.clone()).prop_shuffle(), Just(s.len()))),
         (from, to) in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
     ) {
-        let mut order = vec![0; spans.len()];
         prop_assert_eq!(overlap_in(&spans), None);
         if moved < 2 {
             return Ok(());
@@ -198,45 +180,15 @@ proptest! {
         }
     }
 
-    /// A pair passes if and only if each single condition holds.
+    /// A pair passes if and only if each single condition holds, and its pieces are the
+    /// payload's bytes.
     #[test]
     fn areas_pass_as_their_conditions_say(
         (area, payload) in prop_oneof![(any_span(), any_span()), small_pair()],
         head in prop_oneof![0usize..200, any_number()],
         tail in prop_oneof![0usize..200, any_number()],
     ) {
-        let good = || {
-            let (area_end, payload_end) = (end(&area)?, end(&payload)?);
-            let fine = area.base % PAGE_SIZE == 0
-                && area.len % PAGE_SIZE == 0
-                && area.len > 0
-                && payload.len > 0
-                && payload.base >= area.base
-                && payload_end <= area_end
-                && payload.base - area.base >= head
-                && area_end - payload_end >= tail as u128;
-            fine.then_some(())
-        };
-        prop_assert_eq!(check(&area, &payload, Rooms { head, tail }).is_some(), good().is_some());
-    }
-
-    /// The pieces of an area are the payload's bytes, one by one.
-    #[test]
-    fn pieces_are_the_payload((area, payload) in small_pair()) {
-        let Some(got) = check(&area, &payload, Rooms::default()) else { return Ok(()) };
-        prop_assert_eq!((got.base, got.pages, got.len), (area.base, area.len / PAGE_SIZE, payload.len));
-        prop_assert!(got.used >= 1 && got.first + got.used <= got.pages);
-        let mut bytes = payload.base..payload.base + payload.len;
-        for n in 0..got.used {
-            let (offset, len) = got.piece(n);
-            prop_assert!(len > 0 && offset + len <= PAGE_SIZE, "piece {}: {} at {}", n, len, offset);
-            for i in 0..len {
-                let at = area.base + (got.first + n) * PAGE_SIZE + offset + i;
-                prop_assert_eq!(bytes.next(), Some(at));
-            }
-        }
-        prop_assert_eq!(bytes.next(), None);
-        prop_assert_eq!(got.piece(got.used).1, 0);
+        invariants::area(&area, &payload, Rooms { head, tail });
     }
 
     /// Pages by what went of them: whole ones, at most one in part, then none.
@@ -244,23 +196,19 @@ proptest! {
     fn fates_add_up(lens in prop::collection::vec(1usize..5000, 1..20), share in 0.0f64..=1.0) {
         let all: usize = lens.iter().sum();
         let sent = (all as f64 * share) as usize;
-        let mut left = sent;
-        let (mut gone, mut rest) = (0, false);
-        for len in &lens {
-            let bytes = match fate(*len, left) {
-                Fate::Gone => *len,
-                Fate::Split(n) => {
-                    prop_assert!(n > 0 && n < *len);
-                    n
-                }
-                Fate::Back => 0,
-            };
-            prop_assert!(!rest || bytes == 0, "bytes went behind bytes that did not");
-            rest |= bytes < *len;
-            left -= bytes;
-            gone += bytes;
-        }
-        prop_assert_eq!(gone, sent);
+        transmit::fates_add_up(&lens, sent);
+    }
+
+    /// Whatever the socket takes, each byte is either gone, in order, or still there.
+    #[test]
+    fn what_went_and_what_stays_is_all(
+        pairs in prop::collection::vec(small_pair(), 1..8),
+        most in 0usize..20,
+        share in 0.0f64..=1.0,
+    ) {
+        let areas: Vec<_> = pairs.iter().filter_map(|(a, p)| check(a, p, Rooms::default())).collect();
+        let all: usize = areas.iter().map(|a| a.len).sum();
+        transmit::send(&areas, most, (all as f64 * share) as usize);
     }
 
     /// As many payloads as fit, at least one, and never one more.
@@ -269,10 +217,7 @@ proptest! {
         pages in prop::collection::vec(prop_oneof![1usize..40, Just(usize::MAX)], 0..40),
         most in 0usize..200,
     ) {
-        let count = batch(pages.iter().copied(), most);
-        let sum = |n: usize| pages[..n].iter().map(|p| *p as u128).sum::<u128>();
-        let largest = (1..=pages.len()).filter(|n| sum(*n) <= most as u128).max();
-        prop_assert_eq!(count, largest.unwrap_or(pages.len().min(1)));
+        transmit::batch_is_largest(&pages, most);
     }
 }
 

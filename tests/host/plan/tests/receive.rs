@@ -1,350 +1,367 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where received bytes go. `receive::Planner` is driven as the module drives it, over
-//! pages that are full of other people's bytes, and the regions that come out of it are
-//! compared with the stream, byte by byte.
+//! Where received bytes go: the layouts of known drivers and senders by name, and any that
+//! there can be, against `invariants::receive`.
 
 use proptest::prelude::*;
-use zcio_plan::plan::ownership::{Verdict, Why};
-use zcio_plan::plan::receive::{Piece, Planner, Step};
-use zcio_plan::plan::PAGE_SIZE;
+use zcio_plan::invariants::receive::{check, possible, what_is_taken_fits, Laid};
+use zcio_plan::plan::ownership::fact;
+use zcio_plan::plan::queue::Seg;
 
-/// What lies around payload in a queued page, and must never be seen.
-const FOREIGN: u8 = 0;
-/// What a page of a region has where there is no payload.
-const ZERO: u8 = 1;
-/// Bytes of the stream are 2 to 255.
-fn stream(at: usize) -> u8 {
-    2 + (at.wrapping_mul(2_654_435_761) >> 7) as u8 % 254
-}
+/// Miri is a thousand times slower.
+const CASES: u32 = if cfg!(miri) { 16 } else { 3000 };
 
-/// A page of a region: its bytes, and whether bytes may be added to it.
-struct Page {
-    bytes: Vec<u8>,
-    may_add: bool,
-}
-
-/// A payload, as user space would be told.
-#[derive(Debug)]
-struct Payload {
-    offset: usize,
-    len: usize,
-}
-
-/// The regions after a call, in the order of the array.
-struct Regions {
-    /// Whole pages of each.
-    room: Vec<usize>,
-    /// The pages that are in, from the first of the region on.
-    pages: Vec<Vec<Page>>,
-    payloads: Vec<Payload>,
-    /// Bytes placed in all.
-    placed: usize,
-    /// Where it stopped: the piece that did not go in, and how much of it was left.
-    full: Option<(usize, usize)>,
-}
-
-impl Regions {
-    /// Lays `pieces` into regions of `room` pages, and checks each step.
-    fn lay(room: &[usize], pieces: &[Piece]) -> Self {
-        let mut this = Regions {
-            room: room.to_vec(),
-            pages: room.iter().map(|_| Vec::new()).collect(),
-            payloads: Vec::new(),
-            placed: 0,
-            full: None,
-        };
-        let mut planner = Planner::new(room);
-        for (i, piece) in pieces.iter().enumerate() {
-            let mut left = *piece;
-            while left.len > 0 {
-                let could_join = this.could_join(&left);
-                match planner.place(&left) {
-                    Step::Full => {
-                        assert!(!could_join, "piece {i} could have continued the payload");
-                        assert_eq!(this.payloads.len(), room.len(), "there is a region left");
-                        this.full = Some((i, left.len));
-                        return this;
-                    }
-                    step => {
-                        let n = this.take(step, &left, could_join);
-                        left.len -= n;
-                        left.offset += n;
-                    }
-                }
-            }
-        }
-        this
-    }
-
-    /// Whether a piece can continue the last payload.
-    fn could_join(&self, piece: &Piece) -> bool {
-        let Some(last) = self.payloads.last() else { return false };
-        let region = self.payloads.len() - 1;
-        let used = self.pages[region].len();
-        let end = last.offset + last.len;
-        let copy = matches!(piece.verdict, Verdict::Copy(_));
-        if end % PAGE_SIZE != 0 {
-            return copy && self.pages[region][used - 1].may_add;
-        }
-        used < self.room[region] && (copy || piece.offset == 0)
-    }
-
-    /// Does what `step` says; returns how many bytes of the piece that was.
-    fn take(&mut self, step: Step, piece: &Piece, could_join: bool) -> usize {
-        let (region, page, at, len, begins) = match step {
-            Step::Map { region, page, begins } => {
-                assert!(!matches!(piece.verdict, Verdict::Copy(_)), "a page to be copied is mapped");
-                (region, page, piece.offset, piece.len, begins)
-            }
-            Step::Fill { region, page, offset, len, begins, why, .. } => {
-                assert_eq!(piece.verdict, Verdict::Copy(why), "not the reason that was given");
-                assert_eq!(len, piece.len.min(PAGE_SIZE - offset), "the page has room for more");
-                (region, page, offset, len, begins)
-            }
-            Step::Full => unreachable!(),
-        };
-        assert!(len > 0 && at + len <= PAGE_SIZE, "{len} bytes at {at} of a page");
-        assert!(len <= piece.len);
-        // The module counts on it: payload `i` lies in region `i`.
-        assert_eq!(begins, !could_join, "payloads begin only where none can go on");
-        if begins {
-            self.payloads.push(Payload { offset: at, len: 0 });
-        }
-        assert_eq!(region, self.payloads.len() - 1, "a payload is in the region of its own");
-        assert!(page < self.room[region], "page {page} is behind the region");
-
-        let pages = &mut self.pages[region];
-        let payload = self.payloads.last_mut().expect("a payload begins first");
-        // The module counts on it: each new page follows the one before, from the first on.
-        match step {
-            Step::Map { .. } => {
-                assert_eq!(page, pages.len(), "a page is used twice, or left out");
-                let around = if piece.verdict == Verdict::Owned { ZERO } else { FOREIGN };
-                pages.push(Page {
-                    bytes: vec![around; PAGE_SIZE],
-                    may_add: piece.verdict == Verdict::Owned,
-                });
-            }
-            Step::Fill { fresh: true, .. } => {
-                assert_eq!(page, pages.len(), "a page is used twice, or left out");
-                pages.push(Page { bytes: vec![ZERO; PAGE_SIZE], may_add: true });
-            }
-            _ => {
-                assert_eq!(page + 1, pages.len(), "only the last page can be filled up");
-                assert!(pages[page].may_add, "a page that others read is written to");
-            }
-        }
-        assert_eq!(payload.offset + payload.len, page * PAGE_SIZE + at, "a gap in the payload");
-        let to = &mut pages[page].bytes[at..at + len];
-        for (i, byte) in to.iter_mut().enumerate() {
-            assert!(*byte <= ZERO, "a byte of payload is overwritten");
-            *byte = stream(self.placed + i);
-        }
-        payload.len += len;
-        self.placed += len;
-        if matches!(step, Step::Map { .. }) {
-            assert_eq!(len, piece.len, "a mapped piece is done at once");
-        }
-        len
-    }
-
-    /// Compares what user space would see with the stream.
-    fn check(&self, pieces: &[Piece]) {
-        let mut at = 0;
-        for (region, payload) in self.payloads.iter().enumerate() {
-            let seen: Vec<u8> = self.pages[region].iter().flat_map(|p| p.bytes.clone()).collect();
-            let inside = payload.offset..payload.offset + payload.len;
-            assert!(payload.len > 0 && payload.offset < PAGE_SIZE);
-            assert!(seen.len() < inside.end + PAGE_SIZE, "a page without payload");
-            for (i, byte) in seen.iter().enumerate() {
-                if inside.contains(&i) {
-                    assert_eq!(*byte, stream(at), "byte {at} of the stream");
-                    at += 1;
-                } else {
-                    assert_eq!(*byte, ZERO, "byte {i} of region {region} is nobody's to see");
-                }
-            }
-        }
-        let all: usize = pieces.iter().map(|p| p.len).sum();
-        assert_eq!(at, self.placed);
-        match self.full {
-            None => assert_eq!(at, all),
-            Some((piece, left)) => {
-                let before: usize = pieces[..piece].iter().map(|p| p.len).sum();
-                assert_eq!(at, before + pieces[piece].len - left, "not a prefix of the stream");
-            }
-        }
+/// Bytes in a page of its own, with one reference.
+fn page(number: u64, offset: usize, len: usize) -> Seg {
+    Seg {
+        folio: number,
+        page: number,
+        offset,
+        len,
+        bits: 0,
+        refs: 1,
+        starts: false,
     }
 }
 
-fn owned(offset: usize, len: usize) -> Piece {
-    Piece { offset, len, verdict: Verdict::Owned }
+/// Bytes in the folio of eight pages that begins with page `folio`.
+fn compound(folio: u64, offset: usize, len: usize, refs: i32) -> Seg {
+    Seg {
+        folio,
+        page: folio + (offset / 4096) as u64,
+        offset: offset % 4096,
+        len,
+        bits: 0,
+        refs,
+        starts: false,
+    }
 }
 
-fn show() -> Piece {
-    Piece { offset: 0, len: PAGE_SIZE, verdict: Verdict::Show }
+fn linear(len: usize) -> Seg {
+    Seg {
+        len,
+        bits: fact::LINEAR,
+        ..Seg::default()
+    }
 }
 
-fn copy(len: usize) -> Piece {
-    Piece { offset: 0, len, verdict: Verdict::Copy(Why::Shared) }
+fn with(bits: u32, refs: i32, seg: Seg) -> Seg {
+    Seg {
+        bits: seg.bits | bits,
+        refs,
+        ..seg
+    }
 }
 
-/// The lengths of the payloads that come of it.
-fn payloads(room: &[usize], pieces: &[Piece]) -> Vec<usize> {
-    let regions = Regions::lay(room, pieces);
-    regions.check(pieces);
-    regions.payloads.iter().map(|p| p.len).collect()
+fn starting(seg: Seg) -> Seg {
+    Seg {
+        starts: true,
+        ..seg
+    }
 }
 
-/// The same where bytes around payload are seen, which is not the planner's to prevent.
-fn payloads_only(room: &[usize], pieces: &[Piece]) -> Vec<usize> {
-    Regions::lay(room, pieces).payloads.iter().map(|p| p.len).collect()
+fn lay<'s>(room: &[usize], segs: &'s [Seg], writable: bool) -> Laid<'s> {
+    assert!(possible(segs));
+    check(room, usize::MAX, segs, writable)
+}
+
+/// The payloads: region, offset, length, mapped bytes.
+fn payloads(room: &[usize], segs: &[Seg]) -> Vec<(usize, usize, usize, usize)> {
+    let laid = lay(room, segs, false);
+    let all = laid.payloads.iter();
+    all.map(|p| (p.region, p.offset, p.len, p.mapped)).collect()
 }
 
 #[test]
-fn a_split_frame_is_one_payload() {
-    // e1000e, MTU 9000: two whole pages and a part.
-    let frame = [owned(0, 4096), owned(0, 4096), owned(0, 756)];
-    assert_eq!(payloads(&[16], &frame), [8948]);
+fn e1000e_with_9000_splits_a_frame_into_pages() {
+    let frame = [page(1, 0, 4096), page(2, 0, 4096), page(3, 0, 756)];
+    assert_eq!(payloads(&[16], &frame), [(0, 0, 8948, 8948)]);
+    let next = [page(4, 0, 4096), page(5, 0, 756)];
+    let both = [&frame[..], &next].concat();
+    assert_eq!(
+        payloads(&[16, 16], &both),
+        [(0, 0, 8948, 8948), (1, 0, 4852, 4852)]
+    );
+    assert_eq!(payloads(&[16], &both), [(0, 0, 8948, 8948)]);
+}
+
+/// The third page holds the end of one frame and the beginning of the next.
+#[test]
+fn virtio_net_with_9000_shares_a_page_between_two_frames() {
+    let pp = |seg, refs| with(fact::PAGE_POOL, refs, seg);
+    let frames = [
+        pp(page(1, 78, 4018), 1),
+        pp(page(2, 0, 4096), 1),
+        pp(page(3, 0, 834), 2),
+        pp(page(3, 1614, 2482), 2),
+        pp(page(4, 0, 4096), 1),
+        pp(page(5, 0, 2370), 1),
+    ];
+    assert_eq!(
+        payloads(&[16, 16], &frames),
+        [(0, 78, 8948, 8948), (0, 8192 + 1614, 8948, 8948)]
+    );
+    // Where only the first frame has come, its last page is not ours alone.
+    assert_eq!(payloads(&[16], &frames[..3]), [(0, 78, 8948, 8114)]);
 }
 
 #[test]
-fn the_next_frame_begins_the_next_region() {
-    let frames = [owned(0, 4096), owned(0, 756), owned(0, 4096), owned(0, 756)];
-    assert_eq!(payloads(&[16, 16], &frames), [4852, 4852]);
-    assert_eq!(payloads(&[16], &frames), [4852]);
+fn virtio_net_with_1500_has_two_frames_in_a_page() {
+    let pp = |seg| with(fact::PAGE_POOL, 2, seg);
+    let frames = [pp(page(1, 78, 1448)), pp(page(1, 1614, 1448))];
+    assert_eq!(
+        payloads(&[16, 16], &frames),
+        [(0, 78, 1448, 1448), (0, 1614, 1448, 1448)]
+    );
+    // With one element there is no telling of two payloads.
+    assert_eq!(payloads(&[16], &frames), [(0, 0, 2896, 0)]);
+}
+
+#[test]
+fn vmxnet3_with_9000_begins_beside_the_headers() {
+    let frame = [linear(3006), page(1, 0, 4096), page(2, 0, 1846)];
+    assert_eq!(
+        payloads(&[16, 16], &frame),
+        [(0, 0, 3006, 0), (1, 0, 5942, 5942)]
+    );
+}
+
+/// A bulk sender on veth or loopback: 32 KiB at a time, cut into packets anywhere.
+#[test]
+fn a_page_cut_into_two_packets_is_whole_again() {
+    let cut = [compound(8, 0, 10_000, 2), compound(8, 10_000, 22_768, 2)];
+    assert_eq!(payloads(&[16], &cut), [(0, 0, 32_768, 32_768)]);
+    // The retransmit queue shares the skbs: whole pages can still be shown.
+    let cloned = cut.map(|seg| with(fact::CLONED, 2, seg));
+    assert_eq!(payloads(&[16], &cloned), [(0, 0, 32_768, 32_768)]);
+}
+
+/// The sender still fills the folio, or somebody else has it: nothing is certain.
+#[test]
+fn a_folio_that_others_hold_is_copied() {
+    let seg = [compound(8, 0, 32_768, 2)];
+    assert_eq!(payloads(&[16], &seg), [(0, 0, 32_768, 0)]);
+    let ours = with(fact::OURS, 2, page(1, 0, 4096));
+    assert_eq!(payloads(&[16], &[ours]), [(0, 0, 4096, 4096)]);
 }
 
 #[test]
 fn whole_pages_join_across_frames() {
-    assert_eq!(payloads(&[16], &[show(), show(), owned(0, 4096), show()]), [4 * 4096]);
+    let pages = [page(7, 0, 4096), page(3, 0, 4096), page(5, 0, 4096)];
+    assert_eq!(payloads(&[16], &pages), [(0, 0, 12_288, 12_288)]);
 }
 
 #[test]
 fn a_region_that_is_full_hands_over_to_the_next() {
-    assert_eq!(payloads(&[2, 1, 3], &[show(), show(), show(), show()]), [8192, 4096, 4096]);
+    let pages: Vec<_> = (1..5).map(|n| page(n, 0, 4096)).collect();
+    assert_eq!(
+        payloads(&[2, 1, 3], &pages),
+        [(0, 0, 8192, 8192), (1, 0, 4096, 4096), (2, 0, 4096, 4096)]
+    );
 }
 
 #[test]
 fn copied_bytes_fill_up_an_owned_page_but_not_a_shown_one() {
-    assert_eq!(payloads(&[2], &[owned(100, 200), copy(50)]), [250]);
-    assert_eq!(payloads(&[2], &[show(), copy(50)]), [4146]);
-    assert_eq!(payloads(&[1, 1], &[show(), copy(50)]), [4096, 50]);
-}
-
-/// Shown pages are whole ones; if one were not, its rest would still be somebody else's.
-#[test]
-fn nothing_is_added_to_a_shown_page() {
-    let part = Piece { offset: 0, len: 100, verdict: Verdict::Show };
-    assert_eq!(payloads_only(&[2, 2], &[part, copy(50)]), [100, 50]);
+    let part = [page(1, 100, 200), linear(50)];
+    assert_eq!(payloads(&[2], &part), [(0, 100, 250, 200)]);
+    let shown = with(fact::CLONED, 1, page(1, 0, 4096));
+    assert_eq!(payloads(&[2], &[shown, linear(50)]), [(0, 0, 4146, 4096)]);
+    assert_eq!(
+        payloads(&[1, 1], &[shown, linear(50)]),
+        [(0, 0, 4096, 4096), (1, 0, 50, 0)]
+    );
 }
 
 #[test]
 fn copied_bytes_go_on_in_the_page_behind() {
-    let pieces = [owned(4000, 90), copy(10), copy(4096)];
-    assert_eq!(payloads(&[2], &pieces), [4192]);
-    let regions = Regions::lay(&[2], &pieces);
-    assert_eq!((regions.payloads[0].offset, regions.pages[0].len()), (4000, 3 - 1));
-}
-
-#[test]
-fn a_mapped_piece_keeps_its_offset() {
-    let regions = Regions::lay(&[1, 1, 1], &[owned(78, 1448), owned(1614, 1448), owned(5, 1)]);
-    let offsets: Vec<_> = regions.payloads.iter().map(|p| p.offset).collect();
-    assert_eq!(offsets, [78, 1614, 5]);
+    let segs = [page(1, 4000, 90), linear(10), linear(4096)];
+    assert_eq!(payloads(&[2], &segs), [(0, 4000, 4192, 90)]);
 }
 
 #[test]
 fn what_does_not_fit_is_left() {
-    let regions = Regions::lay(&[1], &[copy(5000)]);
-    assert_eq!((regions.placed, regions.full), (4096, Some((0, 904))));
-    let regions = Regions::lay(&[1], &[owned(8, 8), owned(8, 8)]);
-    assert_eq!((regions.placed, regions.full), (8, Some((1, 8))));
-    let regions = Regions::lay(&[], &[copy(1)]);
-    assert_eq!((regions.placed, regions.full), (0, Some((0, 1))));
+    assert_eq!(lay(&[1], &[linear(5000)], false).placed, 4096);
+    assert_eq!(lay(&[1], &[page(1, 8, 8), page(2, 8, 8)], false).placed, 8);
+    assert_eq!(lay(&[], &[linear(1)], false).placed, 0);
+    let pages: Vec<_> = (1..9).map(|n| page(n, 0, 4096)).collect();
+    assert_eq!(check(&[9], 3, &pages, false).placed, 3 * 4096);
 }
 
-fn any_why() -> impl Strategy<Value = Why> {
-    prop_oneof![
-        Just(Why::Small),
-        Just(Why::Linear),
-        Just(Why::Shared),
-        Just(Why::Cloned),
-        Just(Why::Writable),
-    ]
+/// A page whose bytes come in another order than they lie is not mapped in parts.
+#[test]
+fn a_page_in_the_wrong_order_is_copied() {
+    let swapped = [1614, 78].map(|at| with(fact::PAGE_POOL, 2, page(1, at, 1448)));
+    assert_eq!(payloads(&[4, 4], &swapped), [(0, 0, 2896, 0)]);
 }
 
-/// A part of a page, often one that touches its beginning or its end.
-fn any_part() -> impl Strategy<Value = (usize, usize)> {
-    prop_oneof![
-        3 => (0..PAGE_SIZE).prop_flat_map(|at| (Just(at), 1..=PAGE_SIZE - at)),
-        2 => (1..=PAGE_SIZE).prop_map(|len| (0, len)),
-        2 => (0..PAGE_SIZE).prop_map(|at| (at, PAGE_SIZE - at)),
-        1 => Just((0, PAGE_SIZE)),
-    ]
+/// Bytes behind an urgent mark are still to come: their page must not be zeroed.
+#[test]
+fn a_cut_page_is_copied() {
+    let cut = with(fact::CUT, 1, page(1, 0, 100));
+    assert_eq!(payloads(&[4], &[cut]), [(0, 0, 100, 0)]);
 }
 
-/// Pieces as the module makes them: linear data can be longer than a page.
-fn any_piece() -> impl Strategy<Value = Piece> {
-    prop_oneof![
-        2 => Just(show()),
-        4 => any_part().prop_map(|(offset, len)| owned(offset, len)),
-        3 => (any_part(), any_why()).prop_map(|((offset, len), why)| Piece {
-            offset,
-            len,
-            verdict: Verdict::Copy(why),
-        }),
-        1 => (1..4 * PAGE_SIZE).prop_map(|len| Piece {
-            offset: 0,
-            len,
-            verdict: Verdict::Copy(Why::Linear),
-        }),
-    ]
+#[test]
+fn a_writable_window_takes_only_what_nobody_else_has() {
+    let cloned = [with(fact::CLONED, 1, page(1, 0, 4096))];
+    assert_eq!(lay(&[1], &cloned, false).payloads[0].mapped, 4096);
+    assert_eq!(lay(&[1], &cloned, true).payloads[0].mapped, 0);
+    assert_eq!(lay(&[1], &[page(1, 5, 6)], true).payloads[0].mapped, 6);
+    let small = with(fact::SMALL, 1, page(1, 5, 6));
+    assert_eq!(lay(&[1], &[small], false).payloads[0].mapped, 0);
+}
+
+#[test]
+fn datagrams_are_told_apart() {
+    let pp = |seg| starting(with(fact::PAGE_POOL, 2, seg));
+    // Two in one page, even if they touch; copies each in a region of their own.
+    let touching = [pp(page(1, 0, 2048)), pp(page(1, 2048, 2048))];
+    assert_eq!(
+        payloads(&[1, 1], &touching),
+        [(0, 0, 2048, 2048), (0, 2048, 2048, 2048)]
+    );
+    let copies = [starting(linear(10)), starting(linear(20)), linear(5)];
+    assert_eq!(payloads(&[1, 1], &copies), [(0, 0, 10, 0), (1, 0, 25, 0)]);
+}
+
+#[test]
+fn an_empty_datagram_is_a_payload() {
+    let segs = [
+        starting(linear(9)),
+        starting(linear(0)),
+        starting(linear(7)),
+    ];
+    assert_eq!(
+        payloads(&[1, 1, 1], &segs),
+        [(0, 0, 9, 0), (1, 0, 0, 0), (2, 0, 7, 0)]
+    );
+}
+
+/// A folio of up to four pages with bytes of the queue in it, and bits and references of
+/// which most are good ones.
+fn any_folio() -> impl Strategy<Value = Vec<Seg>> {
+    let cuts = prop::collection::vec(
+        prop_oneof![(0usize..4 * 4096), (0usize..5).prop_map(|p| p * 4096)],
+        2..9,
+    );
+    let bits = prop_oneof![
+        6 => Just(0),
+        2 => Just(fact::PAGE_POOL),
+        2 => Just(fact::CLONED),
+        1 => Just(fact::FOLIO_MAPPED),
+        1 => Just(fact::OURS),
+        1 => Just(fact::SMALL),
+        1 => Just(fact::CUT),
+        1 => prop::sample::select(vec![
+            fact::SHARED_FRAG, fact::ZEROCOPY, fact::ANON, fact::FILE, fact::TYPED, fact::MAPPED,
+        ]),
+    ];
+    (cuts, bits, 0i32..2, any::<u8>(), any::<u8>()).prop_map(
+        |(mut cuts, bits, more, holes, swap)| {
+            cuts.sort_unstable();
+            cuts.dedup();
+            let mut segs: Vec<Seg> = Vec::new();
+            for (i, ends) in cuts.windows(2).enumerate() {
+                if holes & (1 << i) == 0 || i == 0 {
+                    segs.push(compound(0, ends[0], ends[1] - ends[0], 0));
+                }
+            }
+            if swap < 32 && segs.len() > 1 {
+                segs.swap(0, 1);
+            }
+            // The last one alone can be cut, and reference counts are mostly the true ones.
+            let refs = segs.len() as i32 + i32::from(holes % 3 == 0) * more;
+            let last = segs.len();
+            for (i, seg) in segs.iter_mut().enumerate() {
+                seg.refs = refs;
+                if bits != fact::CUT || i + 1 == last {
+                    seg.bits |= bits;
+                }
+            }
+            segs
+        },
+    )
+}
+
+/// Folios and linear data; sometimes what is left of a folio that others read before.
+fn any_queue() -> impl Strategy<Value = Vec<Seg>> {
+    let item = prop_oneof![
+        5 => any_folio(),
+        1 => (1usize..3 * 4096).prop_map(|len| vec![linear(len)]),
+        3 => Just(vec![compound(0, 0, 4096, 1)]),
+    ];
+    prop::collection::vec(item, 0..8).prop_map(|items| {
+        let number = |(i, segs): (usize, Vec<Seg>)| {
+            let base = 16 * (i as u64 + 1);
+            segs.into_iter().map(move |seg| Seg {
+                folio: base,
+                page: base + seg.page,
+                ..seg
+            })
+        };
+        items.into_iter().enumerate().flat_map(number).collect()
+    })
+}
+
+/// The same as datagrams, some of them in several segments, some of them empty.
+fn any_datagrams() -> impl Strategy<Value = Vec<Seg>> {
+    (any_queue(), any::<u32>(), any::<u32>()).prop_map(|(segs, starts, empty)| {
+        let mut all = Vec::new();
+        for (i, seg) in segs.into_iter().enumerate() {
+            if (empty >> (i % 32)) & 7 == 0 {
+                all.push(starting(linear(0)));
+            }
+            let starts = all.is_empty() || (starts >> (i % 32)) & 1 == 0;
+            let starts = starts || all.last().is_some_and(|last| last.len == 0);
+            all.push(Seg { starts, ..seg });
+        }
+        all
+    })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn any_pieces_in_any_regions(
+    fn any_queue_in_any_regions(
         room in prop::collection::vec(1usize..6, 0..12),
-        pieces in prop::collection::vec(any_piece(), 0..40),
+        segs in any_queue(),
+        writable in any::<bool>(),
+        most in prop_oneof![3 => Just(usize::MAX), 1 => 0usize..12],
     ) {
-        Regions::lay(&room, &pieces).check(&pieces);
+        prop_assert!(possible(&segs));
+        check(&room, most, &segs, writable);
     }
 
-    /// The same stream in one huge region per payload: all of it goes in.
     #[test]
-    fn with_room_enough_nothing_is_left(pieces in prop::collection::vec(any_piece(), 0..20)) {
-        let room = vec![100; pieces.len()];
-        let regions = Regions::lay(&room, &pieces);
-        prop_assert!(regions.full.is_none());
-        regions.check(&pieces);
+    fn any_datagrams_in_any_regions(
+        room in prop::collection::vec(1usize..6, 0..24),
+        segs in any_datagrams(),
+        writable in any::<bool>(),
+    ) {
+        prop_assert!(possible(&segs));
+        check(&room, usize::MAX, &segs, writable);
     }
 
-    /// One page in each region is room enough for at least one byte of each.
     #[test]
-    fn every_region_takes_a_payload(
-        room in prop::collection::vec(1usize..3, 1..12),
-        piece in any_piece(),
+    fn datagrams_that_are_taken_fit(
+        room in prop::collection::vec(1usize..6, 1..24),
+        segs in any_datagrams(),
     ) {
-        let pieces = vec![piece; 3 * room.len()];
-        let regions = Regions::lay(&room, &pieces);
-        prop_assert!(regions.full.is_none() || regions.payloads.len() == room.len());
-        regions.check(&pieces);
+        what_is_taken_fits(&room, &segs);
     }
 
-    /// Only whole pages and copies: one payload for each region, and each region is full.
+    /// With a large region and many elements nothing is left.
     #[test]
-    fn whole_pages_leave_no_gap(
-        room in prop::collection::vec(1usize..5, 1..6),
-        shown in prop::collection::vec(any::<bool>(), 40),
-    ) {
-        let pieces: Vec<_> = shown.iter().map(|s| if *s { show() } else { copy(PAGE_SIZE) }).collect();
-        let regions = Regions::lay(&room, &pieces);
-        regions.check(&pieces);
-        let all: usize = room.iter().sum();
-        prop_assert_eq!(regions.placed, all.min(40) * PAGE_SIZE);
+    fn with_room_enough_nothing_is_left(segs in any_queue(), writable in any::<bool>()) {
+        let room = vec![100; 8 * segs.len()];
+        prop_assert!(check(&room, usize::MAX, &segs, writable).all);
+    }
+
+    /// One page in each region is room enough for at least one byte: a call gets on.
+    #[test]
+    fn something_is_always_placed(segs in any_queue(), writable in any::<bool>()) {
+        let laid = check(&[1], usize::MAX, &segs, writable);
+        prop_assert!(laid.placed > 0 || segs.is_empty());
     }
 }

@@ -1,0 +1,566 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pages that more than one party has bytes in: several frames in one page of a driver,
+ * several connections in one page of a sender, frames in a ring that its owner can map
+ * and write to again. Each receiver sees its own bytes and zeros, and what it has been
+ * shown stays; where all of a page is its own, the page is mapped. (Kinds of senders one
+ * by one: stable_kept.c.)
+ *
+ * timeout: 300
+ */
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <netinet/ip.h>
+#include <netinet/udp.h>
+
+#include "datagram.h"
+
+#define SCRIBBLE	0xee
+#define PAGES		2048		/* of each window */
+
+/* ---- receiving on several connections ---- */
+
+/* A connection, and what was received on it. */
+struct side {
+	int rx, tx;
+	uint64_t sent, got;
+	char *win;
+	size_t page;			/* of the window that is free */
+	struct iovec kept[512];
+	uint64_t at[512];		/* where in the stream */
+	size_t count;
+	uint64_t mapped, copied;
+	uint32_t why;
+};
+
+FIXTURE(two)
+{
+	struct zt z;
+	struct side side[2];
+};
+
+FIXTURE_VARIANT(two)
+{
+	enum zt_path path;
+	unsigned int flags;		/* of the windows */
+};
+
+FIXTURE_VARIANT_ADD(two, lo) { .path = ZT_LO4 };
+FIXTURE_VARIANT_ADD(two, lo_writable) { .path = ZT_LO6, .flags = ZCIO_WINDOW_WRITABLE };
+FIXTURE_VARIANT_ADD(two, wire) { .path = ZT_WIRE4 };
+FIXTURE_VARIANT_ADD(two, wire_writable) { .path = ZT_WIRE6, .flags = ZCIO_WINDOW_WRITABLE };
+
+static void open_side(struct __test_metadata *_metadata, struct zt *z, struct side *s,
+		      enum zt_path path, unsigned int flags)
+{
+	int size = 8 << 20;
+
+	zt_tcp(_metadata, path, &s->rx, &s->tx);
+	ASSERT_EQ(0, setsockopt(s->rx, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)));
+	ASSERT_EQ(0, setsockopt(s->tx, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)));
+	s->win = zcio_window(z->ctx, ZT_PAGES(PAGES), flags);
+	ASSERT_NE(NULL, s->win);
+}
+
+FIXTURE_SETUP(two)
+{
+	zt_open(_metadata, &self->z, 0, 0);
+	for (int i = 0; i < 2; i++) {
+		open_side(_metadata, &self->z, &self->side[i], variant->path, variant->flags);
+		/* Their bytes differ. */
+		self->side[i].sent = (uint64_t)i << 40;
+		self->side[i].got = self->side[i].sent;
+	}
+}
+
+FIXTURE_TEARDOWN(two)
+{
+	zcio_close(self->z.ctx);
+}
+
+static void put(struct __test_metadata *_metadata, struct side *s, size_t len)
+{
+	zt_send(_metadata, s->tx, len, s->sent);
+	s->sent += len;
+}
+
+/* One call into unused pages; all that it gives is looked at and kept. */
+static void take(struct __test_metadata *_metadata, struct zt *z, struct side *s, int count,
+		 size_t pages)
+{
+	struct iovec regions[64], iov[64];
+	struct zcio_payload info[64];
+	int n;
+
+	ASSERT_GE(64, count);
+	ASSERT_GE(PAGES, s->page + count * pages);
+	for (int i = 0; i < count; i++)
+		regions[i] = zt_iov(s->win + ZT_PAGES(s->page + i * pages), ZT_PAGES(pages));
+	memcpy(iov, regions, sizeof(iov));
+	n = zt_readv(z->dev, s->rx, iov, count, info, 0);
+	ASSERT_LT(0, n);
+	dg_around(_metadata, regions, count, iov, n);
+	for (int i = 0; i < n; i++) {
+		ASSERT_EQ(iov[i].iov_len, zt_same(iov[i].iov_base, iov[i].iov_len, s->got)) {
+			TH_LOG("byte %llu of the stream", (unsigned long long)s->got);
+		}
+		ASSERT_GT(ARRAY_SIZE(s->kept), s->count);
+		s->kept[s->count] = iov[i];
+		s->at[s->count++] = s->got;
+		s->got += iov[i].iov_len;
+		s->mapped += info[i].mapped;
+		s->copied += info[i].copied;
+		s->why |= info[i].why;
+	}
+	s->page += n * pages;
+}
+
+static void still_there(struct __test_metadata *_metadata, struct side *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		const struct iovec *v = &s->kept[i];
+
+		ASSERT_EQ(v->iov_len, zt_same(v->iov_base, v->iov_len, s->at[i])) {
+			TH_LOG("payload %zu of %zu has changed", i, s->count);
+		}
+	}
+}
+
+/* Forgets what it kept, and writes over it if it can. */
+static void let_go(struct side *s, unsigned int flags)
+{
+	if (flags & ZCIO_WINDOW_WRITABLE)
+		for (size_t i = 0; i < s->count; i++)
+			memset(dg_down(s->kept[i].iov_base), SCRIBBLE,
+			       dg_up((char *)s->kept[i].iov_base + s->kept[i].iov_len) -
+			       dg_down(s->kept[i].iov_base));
+	s->count = 0;
+	s->page = 0;
+}
+
+/*
+ * One task sends on both in turns: its page frags, and the pages of the device's ring, hold
+ * bytes of both. One receiver has its pages mapped, zeroed and written over before the
+ * other has read.
+ */
+TEST_F(two, connections_in_one_page_see_their_own_bytes)
+{
+	static const size_t pieces[] = { 100, 1448, 3000, 700, 4096, 60, 9000, 2000 };
+	struct side *a = &self->side[0], *b = &self->side[1];
+
+	for (int round = 0; round < 24; round++) {
+		for (int i = 0; i < 16; i++) {
+			put(_metadata, a, pieces[(i + round) % ARRAY_SIZE(pieces)]);
+			put(_metadata, b, pieces[(i * 3 + round) % ARRAY_SIZE(pieces)]);
+		}
+		zt_acked(_metadata, a->tx);
+		zt_acked(_metadata, b->tx);
+		while (a->got < a->sent)
+			take(_metadata, &self->z, a, 1 + round % 12, 2);
+		still_there(_metadata, a);
+		/* Sometimes a's pages are written over before b has read, sometimes not. */
+		if (round % 2)
+			let_go(a, variant->flags);
+		if (round % 3) {
+			while (b->got < b->sent)
+				take(_metadata, &self->z, b, 16, 4);
+		} else {
+			zt_recv(_metadata, b->rx, b->sent - b->got, b->got);
+			b->got = b->sent;
+		}
+		still_there(_metadata, a);
+		still_there(_metadata, b);
+		let_go(a, variant->flags);
+		let_go(b, variant->flags);
+	}
+	for (int i = 0; i < 2; i++) {
+		struct side *s = &self->side[i];
+
+		TH_LOG("connection %d: %.1f %% mapped, why %#x", i,
+		       100.0 * s->mapped / (s->mapped + s->copied), s->why);
+		zt_nothing(_metadata, s->rx);
+	}
+}
+
+/*
+ * Frames that a driver put behind each other in one page: taken a few at a time, so that
+ * others of the same page are still to be read.
+ */
+TEST_F(two, frames_in_one_page_are_right_when_read_in_parts)
+{
+	struct side *a = &self->side[0], *b = &self->side[1];
+	uint64_t seed = 4711;
+
+	for (int round = 0; round < 30; round++) {
+		put(_metadata, a, 40000);
+		put(_metadata, b, 1400);
+		zt_acked(_metadata, a->tx);
+		while (a->got < a->sent) {
+			seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
+			if (seed >> 62 == 0) {
+				size_t len = (seed >> 33) % 3000 + 1;
+
+				if (len > a->sent - a->got)
+					len = a->sent - a->got;
+				zt_recv(_metadata, a->rx, len, a->got);
+				a->got += len;
+			} else {
+				take(_metadata, &self->z, a, 1 + (seed >> 33) % 5, 1 + (seed >> 40) % 4);
+			}
+			still_there(_metadata, a);
+			let_go(a, variant->flags);
+		}
+		zt_recv(_metadata, b->rx, b->sent - b->got, b->got);
+		b->got = b->sent;
+	}
+	TH_LOG("%.1f %% mapped, why %#x", 100.0 * a->mapped / (a->mapped + a->copied), a->why);
+}
+
+/* Where a page is all one connection's, it is mapped: by device, what must be reached. */
+static double least(enum zt_path path)
+{
+	const char *nic = getenv("ZCIO_NIC");
+	int mtu = atoi(getenv("ZCIO_MTU"));
+
+	if (path == ZT_LO4 || path == ZT_LO6 || !strcmp(nic, "veth") || !strcmp(nic, "lo"))
+		return 90;
+	if (!strcmp(nic, "e1000e"))
+		return mtu >= 9000 ? 99 : 0;
+	if (!strcmp(nic, "virtio-net-pci"))
+		return mtu >= 9000 ? 90 : 1;
+	return 0;
+}
+
+FIXTURE(bulk)
+{
+	struct zt z;
+	struct side side;
+};
+
+FIXTURE_VARIANT(bulk)
+{
+	enum zt_path path;
+};
+
+FIXTURE_VARIANT_ADD(bulk, lo) { .path = ZT_LO4 };
+FIXTURE_VARIANT_ADD(bulk, wire) { .path = ZT_WIRE4 };
+
+FIXTURE_SETUP(bulk)
+{
+	zt_open(_metadata, &self->z, 0, 0);
+	open_side(_metadata, &self->z, &self->side, variant->path, 0);
+}
+
+FIXTURE_TEARDOWN(bulk)
+{
+	zcio_close(self->z.ctx);
+}
+
+/* Read in pieces of 128 KB and more. */
+TEST_F_TIMEOUT(bulk, of_an_ordinary_sender_is_mapped, 60)
+{
+	struct side *s = &self->side;
+	struct zt_stream stream = { .fd = s->tx, .sends = true, .len = 24 << 20 };
+	int low = 128 << 10;
+	double share;
+
+	ASSERT_EQ(0, setsockopt(s->rx, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low)));
+	zt_stream_start(_metadata, &stream);
+	while (s->got < 24 << 20) {
+		if ((24 << 20) - s->got < low) {
+			low = 1;
+			ASSERT_EQ(0, setsockopt(s->rx, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low)));
+		}
+		take(_metadata, &self->z, s, 32, 24);
+		let_go(s, 0);
+	}
+	zt_stream_join(_metadata, &stream);
+	share = 100.0 * s->mapped / (s->mapped + s->copied);
+	TH_LOG("%s: %.2f %% mapped, why %#x", variant->path == ZT_LO4 ? "lo" : getenv("ZCIO_NIC"),
+	       share, s->why);
+	ASSERT_LE(least(variant->path), share);
+}
+
+/*
+ * ---- a ring of frames, which stays its owner's; the kernel copies its frames for
+ * receivers on the same machine, and should it not, they must still not change ----
+ */
+
+#define RING_BLOCK	65536
+#define RING_FRAME	16384
+#define RING_FRAMES	16
+#define RING_DATA	(TPACKET2_HDRLEN - sizeof(struct sockaddr_ll))
+#define RING_LEN	12000		/* bytes of a datagram */
+
+struct ring {
+	int fd;
+	char *map;
+	struct sockaddr_ll to;
+	int next;			/* frame that the kernel sends next */
+	struct dg d;
+};
+
+static void write_file(struct __test_metadata *_metadata, const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	ASSERT_LE(0, fd) TH_LOG("%s: %m", path);
+	ASSERT_EQ((ssize_t)strlen(text), write(fd, text, strlen(text)));
+	close(fd);
+}
+
+static void map_ring(struct __test_metadata *_metadata, struct ring *r)
+{
+	r->map = mmap(NULL, RING_FRAME * RING_FRAMES, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
+	ASSERT_NE(MAP_FAILED, r->map);
+}
+
+/* A network of its own, whose loopback device takes frames that are made by hand. */
+static void ring_open(struct __test_metadata *_metadata, struct ring *r)
+{
+	struct tpacket_req req = { .tp_block_size = RING_BLOCK, .tp_frame_size = RING_FRAME,
+				   .tp_block_nr = RING_FRAMES * RING_FRAME / RING_BLOCK,
+				   .tp_frame_nr = RING_FRAMES };
+	int version = TPACKET_V2, one = 1;
+
+	ASSERT_EQ(0, unshare(CLONE_NEWNET));
+	ASSERT_EQ(0, system("ip link set lo up"));
+	write_file(_metadata, "/proc/sys/net/ipv4/conf/lo/route_localnet", "1");
+	write_file(_metadata, "/proc/sys/net/ipv4/conf/lo/accept_local", "1");
+	dg_open(_metadata, &r->d, ZT_LO4, DG_PLAIN);
+	r->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	ASSERT_LE(0, r->fd);
+	r->to = (struct sockaddr_ll){ .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP),
+				      .sll_ifindex = if_nametoindex("lo"), .sll_halen = ETH_ALEN };
+	ASSERT_EQ(0, setsockopt(r->fd, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)));
+	ASSERT_EQ(0, setsockopt(r->fd, SOL_PACKET, PACKET_LOSS, &one, sizeof(one)));
+	ASSERT_EQ(0, setsockopt(r->fd, SOL_PACKET, PACKET_TX_RING, &req, sizeof(req)));
+	map_ring(_metadata, r);
+}
+
+/* The next datagrams of the stream, as frames of the ring, to the socket. */
+static void ring_send(struct __test_metadata *_metadata, struct ring *r, int count)
+{
+	struct zt_addr from = { .len = sizeof(from.in6) }, to = { .len = sizeof(to.in6) };
+
+	ASSERT_EQ(0, getsockname(r->d.z.tx, &from.sa, &from.len));
+	ASSERT_EQ(0, getpeername(r->d.z.tx, &to.sa, &to.len));
+	for (int i = 0; i < count; i++) {
+		struct tpacket2_hdr *h = (void *)(r->map + r->next++ % RING_FRAMES * RING_FRAME);
+		struct ethhdr *eth = (void *)((char *)h + RING_DATA);
+		struct iphdr *ip = (void *)(eth + 1);
+		struct udphdr *udp = (void *)(ip + 1);
+		uint32_t sum = 0;
+
+		memset(eth, 0, sizeof(*eth));
+		eth->h_proto = htons(ETH_P_IP);
+		*ip = (struct iphdr){ .version = 4, .ihl = 5, .ttl = 64, .protocol = IPPROTO_UDP,
+				      .tot_len = htons(sizeof(*ip) + sizeof(*udp) + RING_LEN),
+				      .saddr = from.in.sin_addr.s_addr, .daddr = to.in.sin_addr.s_addr };
+		for (int w = 0; w < 10; w++)
+			sum += ((uint16_t *)ip)[w];
+		sum = (sum & 0xffff) + (sum >> 16);
+		ip->check = ~((sum & 0xffff) + (sum >> 16));
+		*udp = (struct udphdr){ .source = from.in.sin_port, .dest = to.in.sin_port,
+					.len = htons(sizeof(*udp) + RING_LEN) };
+		zt_fill(udp + 1, RING_LEN, dg_pos(r->d.sent));
+		r->d.len[r->d.sent++] = RING_LEN;
+		h->tp_len = sizeof(*eth) + sizeof(*ip) + sizeof(*udp) + RING_LEN;
+		__sync_synchronize();
+		h->tp_status = TP_STATUS_SEND_REQUEST;
+	}
+	ASSERT_LT(0, sendto(r->fd, NULL, 0, 0, (struct sockaddr *)&r->to, sizeof(r->to)));
+}
+
+static void scribble_ring(struct ring *r)
+{
+	for (int i = 0; i < RING_FRAMES; i++)
+		memset(r->map + i * RING_FRAME + TPACKET2_HDRLEN, SCRIBBLE,
+		       RING_FRAME - TPACKET2_HDRLEN);
+}
+
+/* Receives what there is; @meanwhile is called then, and must not change any of it. */
+static void ring_receive(struct __test_metadata *_metadata, struct ring *r,
+			 void (*meanwhile)(struct __test_metadata *, struct ring *))
+{
+	struct dg *d = &r->d;
+	struct iovec regions[64];
+	size_t first = d->got;
+	uint64_t mapped = d->mapped;
+	struct iovec iov[64];
+	struct zcio_payload info[64];
+	size_t at = 0;
+	int n;
+
+	for (int i = 0; i < 64; i++)
+		regions[i] = zt_iov(d->z.win + ZT_PAGES(4 * i), ZT_PAGES(4));
+	memcpy(iov, regions, sizeof(iov));
+	n = zt_readv(d->z.dev, d->z.rx, iov, 64, info, 0);
+	ASSERT_LT(0, n);
+	dg_around(_metadata, regions, 64, iov, n);
+	for (int again = 0; again < 2; again++) {
+		d->got = first;
+		at = 0;
+		for (int i = 0; i < n; i++) {
+			ASSERT_EQ(iov[i].iov_len, zt_same(iov[i].iov_base, iov[i].iov_len,
+							  dg_pos(d->got) + at)) {
+				TH_LOG("datagram %zu %s at %zu (mapped %llu, copied %llu, why %#x)", d->got,
+				       again ? "has changed" : "is wrong", at,
+				       (unsigned long long)info[i].mapped,
+				       (unsigned long long)info[i].copied, info[i].why);
+			}
+			at += iov[i].iov_len;
+			mapped += again ? 0 : info[i].mapped;
+			d->why |= info[i].why;
+			if (info[i].flags & ZCIO_PAYLOAD_END)
+				at = 0, d->got++;
+		}
+		if (!again)
+			meanwhile(_metadata, r);
+	}
+	d->mapped = mapped;
+}
+
+static void write_it(struct __test_metadata *_metadata, struct ring *r)
+{
+	scribble_ring(r);
+}
+
+static void map_and_write_it(struct __test_metadata *_metadata, struct ring *r)
+{
+	map_ring(_metadata, r);
+	scribble_ring(r);
+}
+
+static void nothing(struct __test_metadata *_metadata, struct ring *r)
+{
+	char *junk = mmap(NULL, 32 << 20, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	/* What was given back is somebody else's now. */
+	ASSERT_NE(MAP_FAILED, junk);
+	memset(junk, SCRIBBLE, 32 << 20);
+	munmap(junk, 32 << 20);
+}
+
+TEST(ring_that_is_mapped_can_be_written)
+{
+	struct ring *r = calloc(1, sizeof(*r));
+
+	ring_open(_metadata, r);
+	for (int round = 0; round < 3; round++) {
+		ring_send(_metadata, r, RING_FRAMES);
+		while (r->d.got < r->d.sent)
+			ring_receive(_metadata, r, write_it);
+	}
+}
+
+/* Not mapped by anybody while it is received, and again after that. */
+TEST(ring_that_is_mapped_again_later_can_be_written)
+{
+	struct ring *r = calloc(1, sizeof(*r));
+
+	ring_open(_metadata, r);
+	for (int round = 0; round < 3; round++) {
+		ring_send(_metadata, r, RING_FRAMES / 2);
+		while (r->d.got < r->d.sent) {
+			ASSERT_EQ(0, munmap(r->map, RING_FRAME * RING_FRAMES));
+			ring_receive(_metadata, r, map_and_write_it);
+		}
+	}
+}
+
+/* When it is gone for good its pages are the receiver's. */
+TEST(ring_that_is_gone_leaves_its_frames)
+{
+	struct ring *r = calloc(1, sizeof(*r));
+
+	ring_open(_metadata, r);
+	ring_send(_metadata, r, RING_FRAMES / 2);
+	ASSERT_EQ(0, munmap(r->map, RING_FRAME * RING_FRAMES));
+	ASSERT_EQ(0, close(r->fd));
+	while (r->d.got < r->d.sent)
+		ring_receive(_metadata, r, nothing);
+}
+
+/* ---- datagrams of senders who can still write to them ---- */
+
+FIXTURE(writer)
+{
+	struct dg d;
+	char *own;			/* the memory that is sent */
+	int p[2];
+};
+
+FIXTURE_SETUP(writer)
+{
+	dg_open(_metadata, &self->d, ZT_LO4, DG_PLAIN);
+	ASSERT_EQ(0, pipe2(self->p, O_CLOEXEC));
+}
+
+FIXTURE_TEARDOWN(writer)
+{
+	zcio_close(self->d.z.ctx);
+}
+
+#define OWN	(8 * ZT_PAGE)
+
+/* The pipe's pages become a datagram; then they are written to. */
+static void sent_and_written(struct __test_metadata *_metadata, FIXTURE_DATA(writer) *self,
+			     uint32_t why)
+{
+	struct dg *d = &self->d;
+	struct iovec regions[16];
+	uint64_t copied;
+
+	ASSERT_EQ((ssize_t)OWN, splice(self->p[0], NULL, d->z.tx, NULL, OWN, 0));
+	d->len[d->sent++] = OWN;
+	for (int i = 0; i < 16; i++)
+		regions[i] = zt_iov(d->z.win + ZT_PAGES(16 * i), ZT_PAGES(16));
+	ASSERT_EQ(1, dg_take(_metadata, d, regions, 16));
+	copied = d->copied;
+	ASSERT_EQ(0, d->mapped);
+	ASSERT_EQ(OWN, copied);
+	ASSERT_NE(0, d->why & why) TH_LOG("why %#x", d->why);
+	memset(self->own, SCRIBBLE, OWN);
+	/* Nothing of it is in the regions: they hold only what was sent. */
+	for (int i = 0; i < 16; i++) {
+		ASSERT_EQ(NULL, memchr(d->z.win + ZT_PAGES(16 * i), SCRIBBLE, 64)) {
+			TH_LOG("region %d", i);
+		}
+	}
+	for (size_t at = 0, i = 0; at < OWN && i < 16; i++) {
+		size_t n = zt_same(regions[i].iov_base, OWN - at, at);
+
+		at += n;
+		ASSERT_EQ(OWN, at) TH_LOG("changed at %zu", at);
+	}
+}
+
+TEST_F(writer, vmspliced_datagram_is_copied)
+{
+	struct iovec v;
+
+	self->own = mmap(NULL, OWN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->own);
+	zt_fill(self->own, OWN, 0);
+	v = zt_iov(self->own, OWN);
+	ASSERT_EQ((ssize_t)OWN, vmsplice(self->p[1], &v, 1, 0));
+	sent_and_written(_metadata, self, ZCIO_WHY_WRITABLE);
+}
+
+TEST_F(writer, datagram_of_a_file_is_copied)
+{
+	int fd = memfd_create("zt", MFD_CLOEXEC);
+	loff_t at = 0;
+
+	ASSERT_EQ(0, ftruncate(fd, OWN));
+	self->own = mmap(NULL, OWN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, self->own);
+	zt_fill(self->own, OWN, 0);
+	ASSERT_EQ((ssize_t)OWN, splice(fd, &at, self->p[1], NULL, OWN, 0));
+	sent_and_written(_metadata, self, ZCIO_WHY_FILE);
+}
+
+TEST_HARNESS_MAIN

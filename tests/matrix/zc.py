@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0
+"""zc_readv for Python, over the C library: just what the matrix needs."""
+import ctypes
+import os
+import socket
+
+WHY_BITS = 10
+END, TRUNCATED = 1, 2
+DONTWAIT = 1
+
+
+class Iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_uint64), ("len", ctypes.c_uint64)]
+
+
+class Payload(ctypes.Structure):
+    _fields_ = [("flags", ctypes.c_uint32), ("why", ctypes.c_uint32),
+                ("mapped", ctypes.c_uint64), ("copied", ctypes.c_uint64),
+                ("timestamp", ctypes.c_uint64),
+                ("datagram", ctypes.c_uint32), ("segment", ctypes.c_uint32),
+                ("vlan_tci", ctypes.c_uint16), ("vlan_tpid", ctypes.c_uint16),
+                ("name_len", ctypes.c_uint32), ("name", ctypes.c_uint8 * 28),
+                ("reserved", ctypes.c_uint32 * 5)]
+
+
+class Readv(ctypes.Structure):
+    _fields_ = [("fd", ctypes.c_int32), ("iovcnt", ctypes.c_uint32),
+                ("iov", ctypes.c_uint64), ("payloads", ctypes.c_uint64),
+                ("flags", ctypes.c_uint32), ("error_index", ctypes.c_int32),
+                ("reserved", ctypes.c_uint64 * 4)]
+
+    def __init__(self, sock, iov, told):
+        super().__init__(fd=sock.fileno(), iovcnt=len(iov), iov=ctypes.addressof(iov),
+                         payloads=ctypes.addressof(told))
+        self.flags = 0
+
+
+class Counters(ctypes.Structure):
+    _fields_ = [("calls", ctypes.c_uint64), ("payloads", ctypes.c_uint64),
+                ("mapped", ctypes.c_uint64), ("copied", ctypes.c_uint64),
+                ("why", ctypes.c_uint64 * 16)]
+
+
+class Info(ctypes.Structure):
+    _fields_ = [("fd", ctypes.c_int32), ("_flags", ctypes.c_uint32),
+                ("numbers", ctypes.c_uint32 * 6), ("more", ctypes.c_uint64 * 8),
+                ("rx", Counters), ("tx", Counters), ("reserved", ctypes.c_uint64 * 8)]
+
+
+def load(top):
+    lib = ctypes.CDLL(os.path.join(top, "build", "userspace", "libzcio.so"), use_errno=True)
+    lib.zcio_open.restype = lib.zcio_window.restype = lib.zcio_pool.restype = ctypes.c_void_p
+    lib.zcio_window.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint]
+    for name in ("zcio_readv", "zcio_close"):
+        getattr(lib, name).argtypes = [ctypes.c_void_p, ctypes.c_void_p][:1 + (name == "zcio_readv")]
+    lib.zcio_info.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+    lib.zcio_why.restype = ctypes.c_char_p
+    return lib
+
+
+class Receiver:
+    """A window of `count` regions of `size` bytes, and a socket to read from."""
+
+    def __init__(self, lib, sock, count, size):
+        self.lib, self.sock, self.count, self.size = lib, sock, count, size
+        self.context = lib.zcio_open()
+        self.window = lib.zcio_window(self.context, count * size, 0)
+        if not self.window:
+            raise OSError(ctypes.get_errno(), "zcio_window")
+        self.iov = (Iovec * count)()
+        self.told = (Payload * count)()
+        self.call = Readv(sock, self.iov, self.told)
+
+    def receive(self, flags=0):
+        """The payloads of one call: what is told of each, and its bytes."""
+        for i in range(self.count):
+            self.iov[i] = Iovec(self.window + i * self.size, self.size)
+        self.call.flags = flags
+        number = self.lib.zcio_readv(self.context, ctypes.byref(self.call))
+        if number < 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error))
+        return [(self.told[i], ctypes.string_at(self.iov[i].base, self.iov[i].len))
+                for i in range(number)]
+
+    def counters(self):
+        """Bytes mapped, bytes copied, and the copied ones by reason."""
+        info = Info(fd=-1)
+        if self.lib.zcio_info(self.context, -1, ctypes.byref(info)):
+            raise OSError(ctypes.get_errno(), "zcio_info")
+        names = [self.lib.zcio_why(bit).decode() for bit in range(WHY_BITS)]
+        reasons = {name: info.rx.why[bit] for bit, name in enumerate(names) if info.rx.why[bit]}
+        return info.rx.mapped, info.rx.copied, reasons
+
+    def close(self):
+        self.lib.zcio_close(self.context)
+
+
+def listen(address, port):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((address, port))
+    sock.listen(1)
+    return sock
