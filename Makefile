@@ -79,13 +79,42 @@ tests-build: modules
 test: ## all tests: on this machine and in guests
 	@tests/run
 
+.PHONY: lint
+lint: ## what can be said of the sources without running them: format, clippy, checkpatch, …
+	@kernel=$$($(rig)/setup); $(enter) $(MAKE) -C userspace lib >/dev/null; \
+		$(enter) --kernel $$kernel python3 -B $(rig)/lint.py
+
+.PHONY: miri
+miri: ## the tests of the decisions and of the crate in Miri, where the machine has it
+	@tests/host/miri
+
+.PHONY: sanitize
+sanitize: ## the tests of the libraries with AddressSanitizer and in valgrind
+	@$(rig)/setup >/dev/null; $(enter) $(MAKE) -C userspace lib >/dev/null; $(enter) tests/host/sanitize
+
+.PHONY: fuzz-host
+fuzz-host: ## search for inputs that break the decisions (SECONDS=60 each, TARGET=receive, INPUT=file)
+	@$(rig)/setup >/dev/null; $(enter) tests/host/fuzz $(if $(INPUT),--input $(INPUT),--seconds $(or $(SECONDS),60)) $(TARGET)
+
+.PHONY: test-all
+test-all: ## the same for every kernel: 7.3, 7.2, debug (hours under emulation)
+	@tests/run-all
+
 .PHONY: mutants
 mutants: ## take the checks out of the module, one by one: the tests must notice each time
 	@tests/mutants/run
 
+.PHONY: fuzz
+fuzz: ## fuzz the device in guests for SECONDS=300 (SEED=…), or run one program again (REPLAY=path)
+	@ZCIO_SECONDS="$(SECONDS)" SEED="$(SEED)" REPLAY="$(REPLAY)" tests/fuzz/run
+
 .PHONY: demo
 demo: ## set up, build, boot, and show what the module does
 	@tests/rig/demo
+
+.PHONY: matrix
+matrix: ## what share of the traffic is mapped: every network, protocol and kind of sender
+	@tests/rig/matrix
 
 .PHONY: clean
 clean: ## remove build/ (with KDIR=… what a build against that kernel left)

@@ -196,9 +196,8 @@ def verdict(guest, finished, timeout):
     return status
 
 
-def main():
-    sys.stdout.reconfigure(line_buffering=True)
-    run = os.environ["ZCIO_RUN"]
+def configuration(run):
+    """What the environment asks for, as the guest and QEMU are to have it."""
     config = {
         "KERNEL": setting("KERNEL"), "TOP": setting("TOP"), "CACHE": setting("CACHE"),
         "NIC": setting("NIC", "e1000e"), "MTU": setting("MTU", "9000"),
@@ -212,6 +211,13 @@ def main():
     config["ACCEL"] = setting("ACCEL") or qemu.choose_accel(config, run)
     config["CPU"] = setting("CPU") or qemu.CPU[config["ACCEL"]]
     write_env(run, config)
+    return config
+
+
+def main():
+    sys.stdout.reconfigure(line_buffering=True)
+    run = os.environ["ZCIO_RUN"]
+    config = configuration(run)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     timeout = float(setting("TIMEOUT", "600"))
     guest = Guest(config, run)

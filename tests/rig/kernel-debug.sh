@@ -6,7 +6,9 @@
 # options, its source or the compilers change. What was interrupted goes on where
 # it was; what cannot go on begins again. Progress to stderr, the version to stdout.
 #
-#   [KERNEL=debug | KERNEL=7.2-debug] tests/rig/kernel-debug.sh
+#   [KERNEL=debug | KERNEL=7.2-debug] tests/rig/kernel-debug.sh [--if-ready]
+#
+# With --if-ready nothing is built: status 1 if it is not there as it is to be.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 . "$rig/setup-kernel.sh"
@@ -127,7 +129,9 @@ build() {
 copy() { step 4 "$total" "copying the source of $stock" copy_source; }
 compile_it() { step 6 "$total" "compiling it: about $files files, some 18 minutes on 2 idle cores" compile; }
 
-if ! ready; then
+if [ "${1:-}" = --if-ready ]; then
+	ready || exit 1
+elif ! ready; then
 	exec 8>"$kernels/debug.lock"
 	if ! flock -n 8; then
 		say "zcio: another run builds the debug kernel; waiting for it to finish"

@@ -5,6 +5,7 @@
 The last line says "N passed, N failed, N skipped"; exit status 1 if any failed.
 What was printed lies in build/results/test/.
 """
+import contextlib
 import fnmatch
 import glob
 import json
@@ -16,6 +17,8 @@ import sys
 import time
 
 import ktap
+import lint
+import planted
 import splat
 
 TOP = os.environ["ZCIO_TOP"]
@@ -36,6 +39,28 @@ class Tally:
 
     def fail(self, text):
         self.failures.append(text)
+
+
+class Clock:
+    """How long the parts took."""
+
+    def __init__(self):
+        self.parts = []
+
+    @contextlib.contextmanager
+    def part(self, name):
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.parts.append((name, time.monotonic() - start))
+
+    def table(self):
+        rows = [*self.parts, ("together", sum(seconds for _, seconds in self.parts))]
+        return "\n".join(f"  {name:<28}{seconds:8.0f} s" for name, seconds in rows)
+
+
+CLOCK = Clock()
 
 
 def say(text):
@@ -72,35 +97,29 @@ def python_tests(tally):
         report(f"{name}/test_*.py: {ran[1] if ran else 0} ran", start, status, output)
 
 
-def shell_lint(tally):
-    start = time.monotonic()
-    listed = subprocess.run(["git", "-C", TOP, "ls-files"], capture_output=True, text=True, check=True)
-    scripts = [name for name in listed.stdout.splitlines() if is_shell(os.path.join(TOP, name))]
-    status, output = run(["shellcheck", "-x", "-P", "SCRIPTDIR", *scripts], "shellcheck.log", cwd=TOP)
-    if status:
-        tally.fail("shellcheck: see build/results/test/shellcheck.log")
-    else:
-        tally.passed += 1
-    report(f"shellcheck of {len(scripts)} scripts", start, status, output)
-
-
-def is_shell(path):
-    try:
-        with open(path, "rb") as file:
-            first = file.readline(80)
-    except OSError:
-        return False
-    return bool(re.match(rb"#!.*\b(ba|da)?sh\b", first)) or path.endswith(".sh")
+def lint_checks(tally):
+    for name, check in lint.checks():
+        start = time.monotonic()
+        said = check()
+        if said:
+            log = "lint-" + re.sub(r"\W+", "-", name) + ".log"
+            with open(os.path.join(RESULTS, log), "w", encoding="utf-8") as file:
+                file.write(said)
+            tally.fail(f"lint: {name}: see build/results/test/{log}")
+        else:
+            tally.passed += 1
+        report(name, start, said, said)
 
 
 def cargo_tests(tally):
     env = {**os.environ, "CARGO_TARGET_DIR": os.path.join(TOP, "build", "cargo")}
-    for folder in sorted(glob.glob(os.path.join(TOP, "tests", "host", "*", ""))):
+    hosts = glob.glob(os.path.join(TOP, "tests", "host", "*", ""))
+    for folder in [*sorted(hosts), os.path.join(TOP, "tests", "fuzz", "")]:
         if os.path.exists(os.path.join(folder, "Cargo.toml")):
             cargo_test(tally, folder, ["cargo", "test", "--offline", "--workspace", "--no-fail-fast"], env)
     userspace = os.path.join(TOP, "userspace")
     if os.path.exists(os.path.join(userspace, "Makefile")):
-        cargo_test(tally, userspace, ["make", "--no-print-directory", "check"], env)
+        cargo_test(tally, userspace, ["make", "--no-print-directory", "check-c", "check-rust"], env)
 
 
 def cargo_test(tally, folder, command, env):
@@ -118,6 +137,34 @@ def cargo_test(tally, folder, command, env):
     if status and not failed:
         tally.fail(f"{name}: {' '.join(command[:2])} failed; see build/results/test/{log}")
     report(f"{' '.join(command)} in {name}: {passed} passed", start, status, output)
+
+
+FUZZ_RUNS = 10000
+
+
+def host_fuzzing(tally):
+    """Each fuzz target for a number of runs, always the same ones."""
+    for target in sorted(glob.glob(os.path.join(TOP, "tests", "host", "plan", "fuzz", "fuzz_targets", "*.rs"))):
+        name = os.path.basename(target).removesuffix(".rs")
+        once(tally, f"fuzz target {name}, {FUZZ_RUNS} runs", f"fuzz-{name}.log",
+             [os.path.join(TOP, "tests", "host", "fuzz"), "--runs", str(FUZZ_RUNS), name])
+
+
+def sanitizers(tally):
+    script = os.path.join(TOP, "tests", "host", "sanitize")
+    for part in ("crate-asan", "crate-valgrind", "libzcio-asan", "libzcio-valgrind"):
+        once(tally, f"sanitize {part}", f"sanitize-{part}.log", [script, part])
+
+
+def once(tally, name, log, command):
+    """A command that is one test."""
+    start = time.monotonic()
+    status, output = run(command, log)
+    if status:
+        tally.fail(f"{name}: see build/results/test/{log}")
+    else:
+        tally.passed += 1
+    report(name, start, status, output)
 
 
 def configurations():
@@ -144,24 +191,38 @@ def narrowed(patterns):
             and any(fnmatch.fnmatch(n, p) for p in only)]
 
 
+def boot(name, nic, mtu, command, options=()):
+    """Run a command in a guest; the folder with what it left, and its status."""
+    folder = os.path.join(RESULTS, name)
+    os.makedirs(folder)
+    say(f"guest {name}:")
+    env = {**os.environ, "ZCIO_RUN": folder, "ZCIO_NIC": nic, "ZCIO_MTU": mtu, "ZCIO_CMD": command,
+           "ZCIO_KCMDLINE": " ".join([*options, os.environ.get("ZCIO_KCMDLINE", "")]).strip(),
+           "ZCIO_TIMEOUT": os.environ["ZCIO_SUITE_TIMEOUT"]}
+    with CLOCK.part(f"guest {name}"):
+        status = subprocess.run([sys.executable, "-B", os.path.join(RIG, "boot.py")], cwd=TOP, env=env,
+                                stdin=subprocess.DEVNULL, check=False).returncode
+    return folder, status
+
+
 def guest_tests(tally):
     for nic, mtu, patterns, options in configurations():
         patterns = narrowed(patterns)
-        if not patterns:
-            continue
-        name = f"{nic}-{mtu}"
-        folder = os.path.join(RESULTS, name)
-        os.makedirs(folder)
-        say(f"guest {name}:")
-        start = time.monotonic()
-        command = "tests/guest/runner " + " ".join(f"'{p}'" for p in patterns)
-        env = {**os.environ, "ZCIO_RUN": folder, "ZCIO_NIC": nic, "ZCIO_MTU": mtu, "ZCIO_CMD": command,
-               "ZCIO_KCMDLINE": " ".join([*options, os.environ.get("ZCIO_KCMDLINE", "")]).strip(),
-               "ZCIO_TIMEOUT": os.environ["ZCIO_SUITE_TIMEOUT"]}
-        status = subprocess.run([sys.executable, "-B", os.path.join(RIG, "boot.py")], cwd=TOP, env=env,
-                                stdin=subprocess.DEVNULL, check=False).returncode
-        account(tally, name, folder, status)
-        say(f"  guest {name} took {time.monotonic() - start:.1f} s")
+        if patterns:
+            name = f"{nic}-{mtu}"
+            command = "tests/guest/runner " + " ".join(f"'{p}'" for p in patterns)
+            account(tally, name, *boot(name, nic, mtu, command, options))
+
+
+def planted_bugs(tally):
+    """On the debug kernel: its checkers, and the suite, find bugs that are there on purpose."""
+    only = os.environ.get("ZCIO_TESTS", "").split()
+    wanted = any(fnmatch.fnmatch(planted.NAME, p) for p in only) if only else not os.environ.get("ZCIO_NIC")
+    if wanted and os.environ["ZCIO_KERNEL"].endswith("-debug"):
+        cases = planted.stage(boot, account, Tally())
+        say(f"  {'FAIL' if cases.failed else 'ok  '} these bugs were planted: {len(cases.passed)} checks "
+            f"of what was made of them are good, {len(cases.failed)} bad")
+        tally.add(planted.NAME, cases)
 
 
 def account(tally, name, folder, status):
@@ -201,12 +262,15 @@ def main():
     only = os.environ.get("ZCIO_ONLY", "")
     tally = Tally()
     if only in ("", "host"):
-        say("host:")
-        python_tests(tally)
-        shell_lint(tally)
-        cargo_tests(tally)
+        for part in (lint_checks, python_tests, cargo_tests, host_fuzzing, sanitizers):
+            name = part.__name__.replace("_", " ")
+            say(f"{name}:")
+            with CLOCK.part(name):
+                part(tally)
     if only in ("", "guest"):
         guest_tests(tally)
+        planted_bugs(tally)
+    say("\nhow long it took:\n" + CLOCK.table())
     if tally.failures:
         say("\nfailed:")
         for text in tally.failures:
