@@ -87,7 +87,7 @@ fn print_counters(to: &SeqFile, direction: &str, c: &Counters) {
 /// Names of the reasons, in the order of their bits.
 const WHY_NAMES: [&str; crate::plan::ownership::WHYS] = [
     "small", "linear", "shared", "cloned", "writable", "file", "kernel", "pinned", "device",
-    "elements",
+    "elements", "dma",
 ];
 
 /// Runs a call on a structure of user space. The structure is written back before, to be
@@ -112,7 +112,7 @@ fn call<T: InOut>(addr: usize, run: impl FnOnce(&mut T) -> Result<Done>) -> Resu
 
 impl Open {
     fn info(&self, info: &mut Info) -> Result<Done> {
-        if info.flags != 0 || info.reserved != [0; 8] {
+        if info.flags != 0 || info.reserved != [0; 6] {
             return Err(EINVAL);
         }
         if info.fd != -1 {

@@ -36,7 +36,9 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
     if count == 0
         || args.iovcnt > uapi::MAX_ELEMENTS
         || args.flags & !FLAGS != 0
-        || args.reserved != [0; 3]
+        || args.segment != 0
+        || args.reserved32 != 0
+        || args.reserved != [0; 2]
     {
         return Err(EINVAL);
     }

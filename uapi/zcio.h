@@ -46,11 +46,13 @@
 #define ZCIO_DONTWAIT		(1U << 0)	/* as MSG_DONTWAIT: EAGAIN instead of waiting */
 #define ZCIO_NOSIGNAL		(1U << 1)	/* writev: EPIPE without SIGPIPE */
 #define ZCIO_MORE		(1U << 2)	/* writev: as MSG_MORE */
+#define ZCIO_KEEP		(1U << 3)	/* writev: the areas stay as they are, see there */
 
 /*
  * Why payload bytes were copied and not mapped (bits: one payload can have many):
  * SMALL	below the context's copy threshold
- * LINEAR	the driver put them beside the headers, not in pages
+ * LINEAR	the driver put them beside the headers, not in pages; writev: a frame's
+ *		link header, which the kernel wants beside its own
  * SHARED	part of a page whose other bytes may be a stranger's
  * CLONED	part of a page that a packet tap or the sender's retransmit queue
  *		still reads
@@ -61,6 +63,9 @@
  * DEVICE	writev: the device can't gather, the stack copies
  * ELEMENTS	readv: its page holds more payloads than there were elements left, or
  *		the datagram fits into the regions only if it is copied
+ * DMA		writev: the device can't reach the page, or its bus doesn't let it: it
+ *		goes through a bounce buffer (swiotlb). With EINVAL: the pool was not made
+ *		for that device, see ZCIO_IOC_TARGET
  */
 #define ZCIO_WHY_SMALL		(1U << 0)
 #define ZCIO_WHY_LINEAR		(1U << 1)
@@ -72,7 +77,8 @@
 #define ZCIO_WHY_PINNED		(1U << 7)
 #define ZCIO_WHY_DEVICE		(1U << 8)
 #define ZCIO_WHY_ELEMENTS	(1U << 9)
-#define ZCIO_WHY_BITS		10		/* how many reasons there are */
+#define ZCIO_WHY_DMA		(1U << 10)
+#define ZCIO_WHY_BITS		11		/* how many reasons there are */
 
 /* Flags of struct zcio_payload, for sockets that keep boundaries. */
 #define ZCIO_PAYLOAD_END	(1U << 0)	/* the datagram ends with this payload */
@@ -155,10 +161,15 @@ struct zcio_readv {
  *	a pool), then the payload inside it with at least the head and tail room
  *	that ZCIO_IOC_INFO reports for @fd
  * @payloads: pointer to struct zcio_payload[@iovcnt] to be filled for the first N
- *	(and for a payload taken in part), or 0
- * @flags: ZCIO_DONTWAIT, ZCIO_NOSIGNAL, ZCIO_MORE
+ *	(and for a payload taken in part), or 0. On EINVAL, the @why of the one that
+ *	@error_index names says more, if there is more to say
+ * @flags: ZCIO_DONTWAIT, ZCIO_NOSIGNAL, ZCIO_MORE, ZCIO_KEEP
  * @error_index: out, as for readv
  * @taken: out: payload bytes taken in all, also of a payload taken in part
+ * @segment: UDP only: each payload leaves as datagrams of this many bytes, the last
+ *	one perhaps shorter (as UDP_SEGMENT); 0: one datagram, or what the socket's own
+ *	UDP_SEGMENT says
+ * @reserved32: zero
  * @reserved: zero
  *
  * Returns how many payloads were taken whole. If the last one was taken in part
@@ -172,6 +183,10 @@ struct zcio_readv {
  *
  * Once the call returns, nothing that is written to an area can change what the
  * peer gets.
+ *
+ * With ZCIO_KEEP the areas stay as they are, to be sent again and again, to this
+ * socket or others. Then what is written to one while ZCIO_IOC_KEPT says that it is in
+ * use may reach the peer, as with MSG_ZEROCOPY. A receiver on this machine gets a copy.
  */
 struct zcio_writev {
 	__s32 fd;
@@ -181,7 +196,9 @@ struct zcio_writev {
 	__u32 flags;
 	__s32 error_index;
 	__u64 taken;
-	__u64 reserved[3];
+	__u32 segment;
+	__u32 reserved32;
+	__u64 reserved[2];
 };
 
 /**
@@ -219,6 +236,9 @@ struct zcio_counters {
  * @total_contexts: contexts in the whole system
  * @total_window_pages: pages all windows in the system hold
  * @total_pool_pages: pages all pools in the system hold
+ * @pool_leaving: of @pool_pages, those that were sent and are not known to be back
+ * @dma_mask: highest address that the device @fd sends through reaches; 0 if it is not
+ *	known, or nothing is sent by DMA there (loopback)
  * @rx: what this context has received
  * @tx: what it has sent
  * @reserved: zero
@@ -244,7 +264,9 @@ struct zcio_info {
 	__u64 total_pool_pages;
 	struct zcio_counters rx;
 	struct zcio_counters tx;
-	__u64 reserved[8];
+	__u64 pool_leaving;
+	__u64 dma_mask;
+	__u64 reserved[6];
 };
 
 /**
@@ -258,10 +280,49 @@ struct zcio_tune {
 	__u64 reserved[7];
 };
 
+/**
+ * struct zcio_target - argument of ZCIO_IOC_TARGET: what pools are to be made for
+ * @fd: a connected socket, or an AF_PACKET socket that is bound to a device; -1: any
+ * @flags: zero
+ * @dma_mask: out: highest address in a page of such a pool; ~0 if any will do
+ * @reserved: zero
+ *
+ * Pools that are mapped from this context afterwards have pages which the device that
+ * @fd sends through reaches by DMA, as do the pages that stand in for them. Those which
+ * are mapped already stay as they are.
+ */
+struct zcio_target {
+	__s32 fd;
+	__u32 flags;
+	__u64 dma_mask;
+	__u64 reserved[6];
+};
+
+/**
+ * struct zcio_kept - argument of ZCIO_IOC_KEPT: may an area be changed?
+ * @base: of whole pages of a pool
+ * @len: bytes
+ * @pages: out: how many pages these are
+ * @done: out: how many of them nobody reads any more; when it is @pages, all that was
+ *	sent with ZCIO_KEEP from there is over, and they may be changed
+ * @reserved: zero
+ *
+ * EINVAL: not whole pages, or none; EFAULT: not in a pool.
+ */
+struct zcio_kept {
+	__u64 base;
+	__u64 len;
+	__u64 pages;
+	__u64 done;
+	__u64 reserved[4];
+};
+
 #define ZCIO_IOC_MAGIC	0xBD
 #define ZCIO_IOC_INFO	_IOWR(ZCIO_IOC_MAGIC, 0x00, struct zcio_info)
 #define ZCIO_IOC_READV	_IOWR(ZCIO_IOC_MAGIC, 0x01, struct zcio_readv)
 #define ZCIO_IOC_WRITEV	_IOWR(ZCIO_IOC_MAGIC, 0x02, struct zcio_writev)
 #define ZCIO_IOC_TUNE	_IOW(ZCIO_IOC_MAGIC, 0x03, struct zcio_tune)
+#define ZCIO_IOC_TARGET	_IOWR(ZCIO_IOC_MAGIC, 0x04, struct zcio_target)
+#define ZCIO_IOC_KEPT	_IOWR(ZCIO_IOC_MAGIC, 0x05, struct zcio_kept)
 
 #endif /* _LINUX_ZCIO_H */

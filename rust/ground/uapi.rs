@@ -53,6 +53,7 @@ const _: () = {
     assert!(Why::Pinned as u32 == c::ZCIO_WHY_PINNED.trailing_zeros());
     assert!(Why::Device as u32 == c::ZCIO_WHY_DEVICE.trailing_zeros());
     assert!(Why::Elements as u32 == c::ZCIO_WHY_ELEMENTS.trailing_zeros());
+    assert!(Why::Dma as u32 == c::ZCIO_WHY_DMA.trailing_zeros());
     assert!(WHYS as u32 == c::ZCIO_WHY_BITS);
     assert!(fact::LINEAR == c::ZCIO_FACT_LINEAR);
     assert!(fact::CLONED == c::ZCIO_FACT_CLONED);

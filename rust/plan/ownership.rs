@@ -70,10 +70,12 @@ pub enum Why {
     Device = 8,
     /// More payloads in one page, or in the datagram, than elements were left.
     Elements = 9,
+    /// Sending: the device cannot reach the page, so its bus copies.
+    Dma = 10,
 }
 
 /// How many reasons there are.
-pub const WHYS: usize = 10;
+pub const WHYS: usize = 11;
 
 impl Why {
     /// The `ZCIO_WHY_*` bit.

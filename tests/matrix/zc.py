@@ -4,7 +4,7 @@ import ctypes
 import os
 import socket
 
-WHY_BITS = 10
+WHY_BITS = 11
 END, TRUNCATED = 1, 2
 DONTWAIT = 1
 

@@ -49,7 +49,7 @@ const char *zcio_why(unsigned int bit)
 {
 	static const char *const names[ZCIO_WHY_BITS] = {
 		"small", "linear", "shared", "cloned", "writable", "file", "kernel", "pinned",
-		"device", "elements",
+		"device", "elements", "dma",
 	};
 
 	return bit < ZCIO_WHY_BITS ? names[bit] : NULL;

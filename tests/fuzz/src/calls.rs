@@ -270,7 +270,7 @@ impl WritevCall {
                 None => 0,
             },
             flags: op.flags,
-            reserved: [op.bend.reserved, 0, 0],
+            reserved: [op.bend.reserved, 0],
             ..Default::default()
         };
         call
@@ -386,7 +386,7 @@ impl World<'_> {
         if result.is_ok() && bend.argument.is_none() {
             let i = &info[0];
             let few = |n: u64| n < 1 << 40;
-            if i.version != abi::ABI_VERSION || i.page_size as usize != PAGE || i.reserved != [0; 8] {
+            if i.version != abi::ABI_VERSION || i.page_size as usize != PAGE || i.reserved != [0; 6] {
                 self.shared.violation(&format!("info: {i:?}"));
             }
             if ![i.window_pages, i.pool_pages, i.total_contexts, i.total_window_pages, i.total_pool_pages]

@@ -28,7 +28,7 @@ _Static_assert(sizeof(struct zcio_info) == 480, "size");
 _Static_assert(sizeof(struct zcio_tune) == 64, "size");
 _Static_assert(offsetof(struct zcio_writev, taken) == 32, "offset");
 _Static_assert(offsetof(struct zcio_info, rx) == 96, "offset");
-_Static_assert(ZCIO_WHY_BITS == 10, "names in hint.c and in the Rust crate");
+_Static_assert(ZCIO_WHY_BITS == 11, "names in hint.c and in the Rust crate");
 _Static_assert(ZCIO_MMAP_POOL == 0x10000000000ULL, "value");
 
 int main(void)

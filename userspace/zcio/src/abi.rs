@@ -10,6 +10,7 @@ pub const MMAP_POOL: i64 = 0x100_0000_0000;
 pub const DONTWAIT: u32 = 1 << 0;
 pub const NOSIGNAL: u32 = 1 << 1;
 pub const MORE: u32 = 1 << 2;
+pub const KEEP: u32 = 1 << 3;
 
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
@@ -50,7 +51,9 @@ pub struct Writev {
     pub flags: u32,
     pub error_index: i32,
     pub taken: u64,
-    pub reserved: [u64; 3],
+    pub segment: u32,
+    pub reserved32: u32,
+    pub reserved: [u64; 2],
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,7 +87,9 @@ pub struct Info {
     pub total_pool_pages: u64,
     pub rx: Counters,
     pub tx: Counters,
-    pub reserved: [u64; 8],
+    pub pool_leaving: u64,
+    pub dma_mask: u64,
+    pub reserved: [u64; 6],
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +97,25 @@ pub struct Info {
 pub struct Tune {
     pub copy_threshold: u64,
     pub reserved: [u64; 7],
+}
+
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Target {
+    pub fd: i32,
+    pub flags: u32,
+    pub dma_mask: u64,
+    pub reserved: [u64; 6],
+}
+
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Kept {
+    pub base: u64,
+    pub len: u64,
+    pub pages: u64,
+    pub done: u64,
+    pub reserved: [u64; 4],
 }
 
 /// `_IOC(dir, 0xBD, nr, size)`; `dir` is 1 for `_IOW`, 3 for `_IOWR`.
@@ -103,6 +127,8 @@ pub const IOC_INFO: u32 = ioc(3, 0, size_of::<Info>());
 pub const IOC_READV: u32 = ioc(3, 1, size_of::<Readv>());
 pub const IOC_WRITEV: u32 = ioc(3, 2, size_of::<Writev>());
 pub const IOC_TUNE: u32 = ioc(1, 3, size_of::<Tune>());
+pub const IOC_TARGET: u32 = ioc(3, 4, size_of::<Target>());
+pub const IOC_KEPT: u32 = ioc(3, 5, size_of::<Kept>());
 
 #[cfg(test)]
 mod tests {
@@ -117,6 +143,8 @@ mod tests {
         assert_eq!(size_of::<Counters>(), 160);
         assert_eq!(size_of::<Info>(), 480);
         assert_eq!(size_of::<Tune>(), 64);
+        assert_eq!(size_of::<Target>(), 64);
+        assert_eq!(size_of::<Kept>(), 64);
         assert_eq!(std::mem::offset_of!(Writev, taken), 32);
         assert_eq!(std::mem::offset_of!(Info, rx), 96);
     }

@@ -11,9 +11,9 @@ pub struct Why(u32);
 
 impl Why {
     /// Names of the reasons, by bit number.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "small", "linear", "shared", "cloned", "writable", "file", "kernel", "pinned", "device",
-        "elements",
+        "elements", "dma",
     ];
 
     /// The reasons as the kernel's bits (`ZCIO_WHY_*` in `<linux/zcio.h>`).

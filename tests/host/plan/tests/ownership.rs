@@ -209,6 +209,7 @@ fn the_reasons_are_numbered_as_the_header_says() {
         ("ZCIO_WHY_PINNED", Why::Pinned),
         ("ZCIO_WHY_DEVICE", Why::Device),
         ("ZCIO_WHY_ELEMENTS", Why::Elements),
+        ("ZCIO_WHY_DMA", Why::Dma),
     ];
     assert_eq!(all.len(), WHYS);
     for (name, why) in all {

@@ -85,7 +85,7 @@ pub fn copied_with_a_reason(facts: Facts, whole: bool, writable: bool) {
         Why::Cloned => has(fact::CLONED),
         Why::Shared => !has(fact::CLONED) && (!sole || has(fact::CUT)),
         Why::Elements => has(fact::CROWDED),
-        Why::Pinned | Why::Device => false,
+        Why::Pinned | Why::Device | Why::Dma => false,
     };
     assert!(true_of_it, "{reason:?} is not why {facts:?} is copied");
 }
