@@ -7,7 +7,7 @@ use crate::abi;
 use crate::layout::PAGE;
 use crate::memory::{self, bytes_of};
 use crate::pattern::{PIECE, ROOM};
-use crate::program::{Area, Bend, Fd, Readv, Span, Writev};
+use crate::program::{Area, Bend, Common, Fd, Readv, Span, Writev};
 use crate::shared::Call;
 use crate::sys;
 use crate::timer;
@@ -18,6 +18,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// Space behind an array, for calls that say a larger count than there is.
 const ELEMENTS: usize = abi::MAX_ELEMENTS + 2;
+/// How often to ask whether what is kept was read.
+const KEPT_TRIES: usize = 50;
 /// Largest area that is filled.
 const MOST: usize = 256 << 10;
 
@@ -44,6 +46,27 @@ impl Bend {
     }
 }
 
+impl Common {
+    /// Where the call is to tell of the payloads.
+    fn payloads(&self, ordinary: &mut Vec<abi::Payload>) -> u64 {
+        ordinary.resize(ELEMENTS, abi::Payload::default());
+        match self.bend.payloads {
+            Some(addr) => addr.get() as u64,
+            None if self.report => ordinary.as_mut_ptr() as u64,
+            None => 0,
+        }
+    }
+
+    fn count(&self, elements: usize) -> u32 {
+        self.bend.count.unwrap_or(elements as u32)
+    }
+
+    fn run<T>(&self, world: &World<'_>, call: Call, command: u32, argument: &mut T) -> Result<i64, i32> {
+        let argument = put(std::slice::from_mut(argument), self.bend.argument);
+        timer::limited(self.timer, || world.ioctl(call, world.context(self.ctx), command, argument))
+    }
+}
+
 fn ranges<'a>(spans: impl Iterator<Item = &'a Span> + 'a) -> impl Iterator<Item = (usize, usize)> + 'a {
     spans.map(|s| (s.base(), s.len as usize))
 }
@@ -66,9 +89,9 @@ impl World<'_> {
 
     pub fn readv(&self, op: &Readv) -> Option<()> {
         let bytes = op.regions.len() * size_of::<abi::Payload>();
-        let _held = self.hold(ranges(op.regions.iter()).chain(op.bend.ranges(bytes)))?;
-        let Fd::Link { link, side } = op.fd else {
-            let fd = self.any_fd(op.fd)?;
+        let _held = self.hold(ranges(op.regions.iter()).chain(op.common.bend.ranges(bytes)))?;
+        let Fd::Link { link, side } = op.common.fd else {
+            let fd = self.any_fd(op.common.fd)?;
             let _ = ReadvCall::new(op, fd).run(self, op);
             return Some(());
         };
@@ -85,7 +108,7 @@ impl World<'_> {
                 self.shared.violation(&format!("readv: link {number} ended at {rx}, but its sender did not end it"))
             }
             Ok(0) => {}
-            Ok(_) if op.bend.elsewhere() => stream.blind.store(true, Relaxed),
+            Ok(_) if op.common.bend.elsewhere() => stream.blind.store(true, Relaxed),
             Ok(n) => judge.success(&call, n as usize, &mut rx),
             Err(_) => judge.failure(&call, op),
         }
@@ -95,9 +118,9 @@ impl World<'_> {
     pub fn writev(&self, op: &Writev) -> Option<()> {
         let bytes = op.areas.len() * 2 * size_of::<libc::iovec>();
         let spans = op.areas.iter().flat_map(|a| [&a.area, &a.payload]);
-        let _held = self.hold(ranges(spans).chain(op.bend.ranges(bytes)))?;
-        let Fd::Link { link, side } = op.fd else {
-            let fd = self.any_fd(op.fd)?;
+        let _held = self.hold(ranges(spans).chain(op.common.bend.ranges(bytes)))?;
+        let Fd::Link { link, side } = op.common.fd else {
+            let fd = self.any_fd(op.common.fd)?;
             let _ = WritevCall::new(op, fd).run(self, op);
             return Some(());
         };
@@ -109,12 +132,18 @@ impl World<'_> {
         let judge = JudgeWritev { world: self, stream: 2 * number + side };
         let filled = judge.fill(&op.areas, *tx);
         // What was not filled, nobody can compare: the receiver must not be at it.
-        let known = filled.iter().all(|f| *f) && !op.bend.elsewhere();
+        let known = filled.iter().all(|f| *f) && !op.common.bend.elsewhere();
         let _rx = if known { None } else { Some(stream.rx.try_lock().ok()?) };
         let mut call = WritevCall::new(op, link.fds[side]);
         match call.run(self, op) {
             Ok(_) if !known => stream.blind.store(true, Relaxed),
-            Ok(n) => judge.success(&call, op, n as usize, &mut tx, stream.blind.load(Relaxed)),
+            Ok(n) => {
+                judge.success(&call, op, n as usize, &mut tx, stream.blind.load(Relaxed));
+                // What is written to the areas from now on may reach the peer.
+                if op.keeps() && !self.all_read(op) {
+                    stream.blind.store(true, Relaxed);
+                }
+            }
             Err(errno) => judge.failure(op, &filled, *tx, errno),
         }
         Some(())
@@ -138,26 +167,20 @@ impl ReadvCall {
         let regions: Vec<_> = op.regions.iter().map(|r| sys::iovec(r.base(), r.len as usize)).collect();
         let mut call = Self { argument: abi::Readv::default(), iov: regions.clone(), regions, payloads: Vec::new() };
         call.iov.resize(ELEMENTS, sys::iovec(0, 0));
-        call.payloads.resize(ELEMENTS, abi::Payload::default());
         call.argument = abi::Readv {
             fd,
-            iovcnt: op.bend.count.unwrap_or(op.regions.len() as u32),
-            iov: put(&mut call.iov[..], op.bend.array) as u64,
-            payloads: match op.bend.payloads {
-                Some(addr) => addr.get() as u64,
-                None if op.report => call.payloads.as_mut_ptr() as u64,
-                None => 0,
-            },
-            flags: op.flags,
-            reserved: [op.bend.reserved, 0, 0, 0],
+            iovcnt: op.common.count(op.regions.len()),
+            iov: put(&mut call.iov[..], op.common.bend.array) as u64,
+            payloads: op.common.payloads(&mut call.payloads),
+            flags: op.common.flags,
+            reserved: [op.common.bend.reserved, 0, 0, 0],
             ..Default::default()
         };
         call
     }
 
     fn run(&mut self, world: &World<'_>, op: &Readv) -> Result<i64, i32> {
-        let argument = put(std::slice::from_mut(&mut self.argument), op.bend.argument);
-        timer::limited(op.timer, || world.ioctl(Call::Readv, world.context(op.ctx), abi::IOC_READV, argument))
+        op.common.run(world, Call::Readv, abi::IOC_READV, &mut self.argument)
     }
 }
 
@@ -239,7 +262,7 @@ impl JudgeReadv<'_> {
     /// The array is as it was. That nothing has left the socket, the next receiver sees.
     fn failure(&self, call: &ReadvCall, op: &Readv) {
         let same = |a: &libc::iovec, b: &libc::iovec| a.iov_base == b.iov_base && a.iov_len == b.iov_len;
-        if op.bend.array.is_none() && !call.regions.iter().zip(&call.iov).all(|(a, b)| same(a, b)) {
+        if op.common.bend.array.is_none() && !call.regions.iter().zip(&call.iov).all(|(a, b)| same(a, b)) {
             self.wrong("it failed and changed the array".into());
         }
     }
@@ -257,28 +280,26 @@ impl WritevCall {
         let mut call = Self {
             argument: abi::Writev::default(),
             iov: op.areas.iter().flat_map(pair).collect(),
-            payloads: vec![abi::Payload::default(); ELEMENTS],
+            payloads: Vec::new(),
         };
         call.iov.resize(2 * ELEMENTS, sys::iovec(0, 0));
+        let reserved = op.common.bend.reserved;
         call.argument = abi::Writev {
             fd,
-            iovcnt: op.bend.count.unwrap_or(op.areas.len() as u32),
-            iov: put(&mut call.iov[..], op.bend.array) as u64,
-            payloads: match op.bend.payloads {
-                Some(addr) => addr.get() as u64,
-                None if op.report => call.payloads.as_mut_ptr() as u64,
-                None => 0,
-            },
-            flags: op.flags,
-            reserved: [op.bend.reserved, 0],
+            iovcnt: op.common.count(op.areas.len()),
+            iov: put(&mut call.iov[..], op.common.bend.array) as u64,
+            payloads: op.common.payloads(&mut call.payloads),
+            flags: op.common.flags,
+            segment: op.segment,
+            reserved32: reserved as u32,
+            reserved: [reserved >> 32, 0],
             ..Default::default()
         };
         call
     }
 
     fn run(&mut self, world: &World<'_>, op: &Writev) -> Result<i64, i32> {
-        let argument = put(std::slice::from_mut(&mut self.argument), op.bend.argument);
-        timer::limited(op.timer, || world.ioctl(Call::Writev, world.context(op.ctx), abi::IOC_WRITEV, argument))
+        op.common.run(world, Call::Writev, abi::IOC_WRITEV, &mut self.argument)
     }
 }
 
@@ -314,7 +335,8 @@ impl JudgeWritev<'_> {
         areas.iter().map(fill).collect()
     }
 
-    /// What was taken reads as zeros, in whole areas; what was not taken is still there.
+    /// What was taken reads as zeros, in whole areas, unless it is kept; what was not taken is
+    /// still there.
     fn success(&self, call: &WritevCall, op: &Writev, n: usize, tx: &mut u64, blind: bool) {
         let taken = call.argument.taken;
         let whole: u64 = op.areas.iter().take(n).map(|a| a.payload.len).sum();
@@ -328,14 +350,17 @@ impl JudgeWritev<'_> {
             return;
         }
         for (i, area) in op.areas.iter().enumerate() {
-            let sent = (*tx).saturating_sub(pos).min(area.payload.len) as usize;
+            let sent = match op.keeps() {
+                true => 0,
+                false => (*tx).saturating_sub(pos).min(area.payload.len) as usize,
+            };
             let (base, len) = (area.payload.base(), area.payload.len as usize);
             let zeros = match i {
-                i if i < n => (area.area.base(), area.area.len as usize),
+                i if i < n && !op.keeps() => (area.area.base(), area.area.len as usize),
                 _ => (base, sent),
             };
             self.zeros(zeros, i);
-            self.still_there(base + sent, len - sent, pos + sent as u64, i, "it took less");
+            self.still_there(base + sent, len - sent, pos + sent as u64, i, "it did not take that");
             pos += len as u64;
         }
         self.world.shared.payloads.fetch_add(n as u64, Relaxed);
@@ -358,7 +383,8 @@ impl JudgeWritev<'_> {
     fn failure(&self, op: &Writev, filled: &[bool], tx: u64, errno: i32) {
         let lengths: u64 = op.areas.iter().map(|a| a.payload.len).fold(0, u64::saturating_add);
         // Payloads may lie over each other, or over the arrays: the last one that was written is there.
-        if !filled.iter().all(|f| *f) || lengths as usize > PIECE || overlap(op) || op.bend.ranges(1).count() > 0 {
+        if !filled.iter().all(|f| *f) || lengths as usize > PIECE || overlap(op) || op.common.bend.ranges(1).count() > 0
+        {
             return;
         }
         let mut pos = tx;
@@ -376,7 +402,52 @@ fn overlap(op: &Writev) -> bool {
     spans.windows(2).any(|w| w[0].0 + w[0].1 > w[1].0)
 }
 
+impl Writev {
+    fn keeps(&self) -> bool {
+        self.common.flags & abi::KEEP != 0
+    }
+}
+
 impl World<'_> {
+    /// Waits a little for what was sent and kept to be over.
+    fn all_read(&self, op: &Writev) -> bool {
+        let over = |area: &Area| {
+            let mut kept = abi::Kept { base: area.area.base() as u64, len: area.area.len, ..Default::default() };
+            let argument = std::ptr::from_mut(&mut kept) as usize;
+            let known = self.ioctl(Call::Kept, self.context(op.common.ctx), abi::IOC_KEPT, argument).is_ok();
+            known && kept.done == kept.pages
+        };
+        (0..KEPT_TRIES).any(|_| {
+            std::thread::yield_now();
+            op.areas.iter().all(over)
+        })
+    }
+
+    pub fn make_for(&self, ctx: u8, fd: RawFd, flags: u32, bend: &Bend) -> Option<()> {
+        let _held = self.hold(bend.ranges(size_of::<abi::Target>()))?;
+        let mut target = [abi::Target { fd, flags, ..Default::default() }];
+        target[0].reserved[5] = bend.reserved;
+        let argument = put(&mut target, bend.argument);
+        let result = self.ioctl(Call::Target, self.context(ctx), abi::IOC_TARGET, argument);
+        if result.is_ok() && bend.argument.is_none() && (target[0].dma_mask as usize) < PAGE {
+            self.shared.violation(&format!("target: {:?}", target[0]));
+        }
+        Some(())
+    }
+
+    pub fn kept(&self, ctx: u8, at: &Span, bend: &Bend) -> Option<()> {
+        let _held = self.hold(bend.ranges(size_of::<abi::Kept>()))?;
+        let mut kept = [abi::Kept { base: at.base() as u64, len: at.len, ..Default::default() }];
+        kept[0].reserved[3] = bend.reserved;
+        let argument = put(&mut kept, bend.argument);
+        let result = self.ioctl(Call::Kept, self.context(ctx), abi::IOC_KEPT, argument);
+        let wrong = |k: &abi::Kept| k.pages != at.len / PAGE as u64 || k.done > k.pages;
+        if result.is_ok() && bend.argument.is_none() && wrong(&kept[0]) {
+            self.shared.violation(&format!("kept: {:?}", kept[0]));
+        }
+        Some(())
+    }
+
     pub fn info(&self, ctx: u8, fd: RawFd, flags: u32, bend: &Bend) -> Option<()> {
         let _held = self.hold(bend.ranges(size_of::<abi::Info>()))?;
         let mut info = [abi::Info { fd, flags, ..Default::default() }];
@@ -385,14 +456,12 @@ impl World<'_> {
         let result = self.ioctl(Call::Info, self.context(ctx), abi::IOC_INFO, argument);
         if result.is_ok() && bend.argument.is_none() {
             let i = &info[0];
-            let few = |n: u64| n < 1 << 40;
             if i.version != abi::ABI_VERSION || i.page_size as usize != PAGE || i.reserved != [0; 6] {
                 self.shared.violation(&format!("info: {i:?}"));
             }
-            if ![i.window_pages, i.pool_pages, i.total_contexts, i.total_window_pages, i.total_pool_pages]
-                .into_iter()
-                .all(few)
-            {
+            let ours = [i.window_pages, i.pool_pages, i.pool_leaving];
+            let all = [i.total_contexts, i.total_window_pages, i.total_pool_pages];
+            if ours.into_iter().chain(all).any(|n| n >= 1 << 40) {
                 self.shared.violation(&format!("info: a counter fell below zero: {i:?}"));
             }
         }

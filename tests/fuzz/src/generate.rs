@@ -33,25 +33,13 @@ fn setup(rng: &mut StdRng) -> Setup {
     let mut slots = Vec::new();
     for i in 0..SLOTS {
         let what = match i {
-            0 => *[Window, Window, WritableWindow].choose(rng).expect("one"),
+            0 => weighted(rng, &[(2, Window), (1, WritableWindow)]),
             1 => Pool,
-            _ => *[
-                Empty,
-                Window,
-                Window,
-                WritableWindow,
-                WritableWindow,
-                Pool,
-                Pool,
-                Pool,
-                Anonymous,
-                Shared,
-                ReadOnly,
-                Nothing,
-                Userfault,
-            ]
-            .choose(rng)
-            .expect("one"),
+            _ => {
+                let ours = [(2, Window), (2, WritableWindow), (3, Pool)];
+                let others = [Empty, Anonymous, Shared, ReadOnly, Nothing, Userfault].map(|what| (1, what));
+                weighted(rng, &[&ours[..], &others].concat())
+            }
         };
         let pages = *PAGES.choose(rng).expect("one");
         let ours = matches!(what, Window | WritableWindow | Pool);
@@ -78,29 +66,18 @@ fn setup(rng: &mut StdRng) -> Setup {
 
 pub fn fd_kind(rng: &mut StdRng) -> FdKind {
     use FdKind::*;
-    *[
-        Tcp(Path::Lo4),
-        Tcp(Path::Lo6),
-        Tcp(Path::Wire4),
-        Listening,
-        Unconnected,
-        Mptcp,
-        Udp(Path::Lo4),
-        Udp(Path::Wire6),
-        UnixStream,
-        UnixDatagram,
-        Packet,
-        Pipe,
-        Pipe,
-        Memfd,
-        Direct,
-        Device,
-        Epoll,
-        Event,
-        Closed,
-    ]
-    .choose(rng)
-    .expect("one")
+    let sockets = [Listening, Unconnected, Mptcp, UnixStream, UnixDatagram, Packet];
+    match rng.gen_range(0..19) {
+        0..=2 => Tcp(weighted(rng, &[(1, Path::Lo4), (1, Path::Lo6), (1, Path::Wire4)])),
+        3..=4 => Udp(weighted(rng, &[(1, Path::Lo4), (1, Path::Wire6)])),
+        5..=10 => *sockets.choose(rng).expect("one"),
+        _ => *[Pipe, Pipe, Memfd, Direct, Device, Epoll, Event, Closed].choose(rng).expect("one"),
+    }
+}
+
+/// One of these, each as often as the number before it says.
+fn weighted<T: Copy>(rng: &mut StdRng, of: &[(u32, T)]) -> T {
+    of.choose_weighted(rng, |(weight, _)| *weight).expect("one").1
 }
 
 impl Generator<'_> {
@@ -242,12 +219,23 @@ impl Generator<'_> {
         let flags = if self.chance(0.4) { abi::DONTWAIT } else { 0 };
         match self.rng.gen_range(0..20) {
             0 => flags | (1 << self.rng.gen_range(0..32)),
-            1..=6 => flags | self.rng.gen_range(0..8) & known,
+            1..=6 => flags | self.rng.gen_range(0..16) & known,
             _ => flags,
         }
     }
 
     // ---- the calls ----
+
+    fn common(&mut self, known_flags: u32) -> Common {
+        Common {
+            ctx: 0,
+            fd: self.target(),
+            report: self.chance(0.7),
+            flags: self.flags(known_flags),
+            timer: self.one(&TIMERS),
+            bend: self.bend(),
+        }
+    }
 
     fn readv(&mut self) -> Readv {
         let slot = self.slot(&[What::Window, What::WritableWindow]);
@@ -291,15 +279,7 @@ impl Generator<'_> {
                 _ => self.bend_span(&mut regions[i]),
             }
         }
-        Readv {
-            ctx: 0,
-            fd: self.target(),
-            regions,
-            report: self.chance(0.7),
-            flags: self.flags(abi::DONTWAIT),
-            timer: self.one(&TIMERS),
-            bend: self.bend(),
-        }
+        Readv { common: self.common(abi::DONTWAIT), regions }
     }
 
     fn writev(&mut self) -> Writev {
@@ -340,15 +320,10 @@ impl Generator<'_> {
                 _ => self.bend_span(&mut areas[i].payload),
             }
         }
-        Writev {
-            ctx: 0,
-            fd: self.target(),
-            areas,
-            report: self.chance(0.7),
-            flags: self.flags(abi::DONTWAIT | abi::NOSIGNAL | abi::MORE),
-            timer: self.one(&TIMERS),
-            bend: self.bend(),
-        }
+        let common = self.common(abi::DONTWAIT | abi::NOSIGNAL | abi::MORE | abi::KEEP);
+        // On a stream it is refused.
+        let segment = if self.chance(0.85) { 0 } else { self.one(&[1, 2, 1000, 1400, 1 << 16, 1 << 31, u32::MAX]) };
+        Writev { common, areas, segment }
     }
 
     fn on_link(&mut self) -> Op {

@@ -59,19 +59,16 @@ impl Generator<'_> {
 
     pub fn on_device(&mut self) -> Op {
         let ctx = self.one(&[0, 0, 0, 1, 2, 3]);
-        match self.rng.gen_range(0..20) {
+        match self.rng.gen_range(0..24) {
             0..=1 => Op::Open { ctx },
             2 => Op::CloseContext { ctx },
-            3..=5 => Op::Info {
-                ctx,
-                fd: if self.chance(0.3) { Fd::Raw(-1) } else { self.target() },
-                flags: self.one(&[0, 0, 0, 1, u32::MAX]),
-                bend: self.bend(),
-            },
+            3..=5 => self.about_fd(|fd, flags, bend| Op::Info { ctx, fd, flags, bend }),
             6..=8 => Op::Tune { ctx, threshold: self.one(&[0, 1, 2000, 9000, 1 << 20, u64::MAX]), bend: self.bend() },
             9..=11 => Op::Ioctl { ctx, command: self.command(), argument: self.hostile() },
             12 => Op::MmapLarge { ctx, len: self.large(), offset: self.offset() },
             13 => Op::ReadFdinfo { ctx },
+            14..=15 => self.about_fd(|fd, flags, bend| Op::Target { ctx, fd, flags, bend }),
+            16..=17 => Op::Kept { ctx, at: self.mapping(), bend: self.bend() },
             _ => {
                 let kinds = [0x01, 0x01, 0x01, 0x02, 0x03, 0x8001, 0x2001, 0x4001, 0x0008_0003, 0x101, 0x4_0001];
                 Op::MmapDevice {
@@ -83,6 +80,11 @@ impl Generator<'_> {
                 }
             }
         }
+    }
+
+    fn about_fd(&mut self, op: impl Fn(Fd, u32, Bend) -> Op) -> Op {
+        let fd = if self.chance(0.3) { Fd::Raw(-1) } else { self.target() };
+        op(fd, self.one(&[0, 0, 0, 1, u32::MAX]), self.bend())
     }
 
     fn large(&mut self) -> u64 {
@@ -102,14 +104,15 @@ impl Generator<'_> {
 
     /// A known command with another size, direction or number, or another device's.
     fn command(&mut self) -> u32 {
-        let known = self.one(&[abi::IOC_INFO, abi::IOC_READV, abi::IOC_WRITEV, abi::IOC_TUNE]);
+        let (info, readv, writev) = (abi::IOC_INFO, abi::IOC_READV, abi::IOC_WRITEV);
+        let known = self.one(&[info, readv, writev, abi::IOC_TUNE, abi::IOC_TARGET, abi::IOC_KEPT]);
         match self.rng.gen_range(0..6) {
             0 => known & !(0x3fff << 16) | (self.one(&[0, 1, 8, 63, 65, 128, 0x3fff]) << 16),
             1 => known ^ (1 << self.rng.gen_range(30..32)),
             2 => known & !0xff | self.rng.gen_range(0..12),
             3 => known ^ (1 << self.rng.gen_range(0..32)),
             4 => self.one(&[0x5421, 0x5452, 0x541b, 0x5450, 0x5451, 0]),
-            _ => self.one(&[abi::IOC_INFO, abi::IOC_TUNE]),
+            _ => self.one(&[abi::IOC_INFO, abi::IOC_TUNE, abi::IOC_TARGET, abi::IOC_KEPT]),
         }
     }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A fuzzer of /dev/zcio, to be run in the rig's guest: see README.md.
 
-#[allow(dead_code)]
 #[path = "../../../userspace/zcio/src/abi.rs"]
 mod abi;
 mod calls;

@@ -5,7 +5,7 @@
 use crate::abi;
 use crate::layout::{slot_base, PAGE};
 use crate::memory;
-use crate::program::{Offset, Op, Span, CONTEXTS, THREADS};
+use crate::program::{Fd, Offset, Op, Span, CONTEXTS, THREADS};
 use crate::shared::Call;
 use crate::sys;
 use crate::timer;
@@ -25,12 +25,10 @@ impl World<'_> {
             Op::Open { ctx } => self.set_context(*ctx, sys::open("/dev/zcio", libc::O_RDWR)),
             Op::CloseContext { ctx } => self.set_context(*ctx, -1),
             Op::Info { ctx, fd, flags, bend } => {
-                let fd = match *fd {
-                    crate::program::Fd::Link { link, side } => self.link(link)?.fds[side as usize % 2],
-                    other => self.any_fd(other)?,
-                };
-                self.info(*ctx, fd, *flags, bend)?;
+                self.info(*ctx, self.link_or_fd(*fd)?, *flags, bend)?;
             }
+            Op::Target { ctx, fd, flags, bend } => self.make_for(*ctx, self.link_or_fd(*fd)?, *flags, bend)?,
+            Op::Kept { ctx, at, bend } => self.kept(*ctx, at, bend)?,
             Op::Tune { ctx, threshold, bend } => self.tune(*ctx, *threshold, bend)?,
             Op::Readv(call) => self.readv(call)?,
             Op::Writev(call) => self.writev(call)?,
@@ -77,6 +75,14 @@ impl World<'_> {
             other => self.descriptors(other)?,
         }
         Some(())
+    }
+
+    /// For what takes nothing from a checked connection.
+    fn link_or_fd(&self, fd: Fd) -> Option<i32> {
+        match fd {
+            Fd::Link { link, side } => Some(self.link(link)?.fds[side as usize % 2]),
+            other => self.any_fd(other),
+        }
     }
 
     fn set_context(&self, ctx: u8, fd: i32) {

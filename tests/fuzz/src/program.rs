@@ -163,17 +163,24 @@ pub struct Bend {
     pub reserved: u64,
 }
 
+/// What the calls under test have in common.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Readv {
+pub struct Common {
     pub ctx: u8,
     pub fd: Fd,
-    pub regions: Vec<Span>,
     pub report: bool,
     pub flags: u32,
     /// Milliseconds after which a signal interrupts it, again and again.
     pub timer: u16,
     #[serde(default)]
     pub bend: Bend,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Readv {
+    #[serde(flatten)]
+    pub common: Common,
+    pub regions: Vec<Span>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -184,14 +191,11 @@ pub struct Area {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Writev {
-    pub ctx: u8,
-    pub fd: Fd,
+    #[serde(flatten)]
+    pub common: Common,
     pub areas: Vec<Area>,
-    pub report: bool,
-    pub flags: u32,
-    pub timer: u16,
     #[serde(default)]
-    pub bend: Bend,
+    pub segment: u32,
 }
 
 /// How ordinary senders and receivers work on a checked connection.
@@ -260,6 +264,17 @@ pub enum Op {
     Tune {
         ctx: u8,
         threshold: u64,
+        bend: Bend,
+    },
+    Target {
+        ctx: u8,
+        fd: Fd,
+        flags: u32,
+        bend: Bend,
+    },
+    Kept {
+        ctx: u8,
+        at: Span,
         bend: Bend,
     },
     Readv(Readv),

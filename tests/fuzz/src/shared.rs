@@ -16,12 +16,14 @@ pub enum Call {
     Writev,
     Info,
     Tune,
+    Target,
+    Kept,
     Other,
     Mmap,
 }
 
-pub const CALLS: usize = 6;
-pub const CALL_NAMES: [&str; CALLS] = ["readv", "writev", "info", "tune", "other", "mmap"];
+pub const CALLS: usize = 8;
+pub const CALL_NAMES: [&str; CALLS] = ["readv", "writev", "info", "tune", "target", "kept", "other", "mmap"];
 
 #[repr(C)]
 pub struct Shared {
