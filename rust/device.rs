@@ -9,6 +9,7 @@ use crate::ground::debug::{reached, Point};
 use crate::ground::socket::Socket;
 use crate::ground::uapi::{self, Counters, InOut, Info, Readv, Tune, Writev};
 use crate::ground::vma;
+use crate::plan::area::Rooms;
 use crate::plan::PAGE_SIZE;
 use crate::pool::{self, Pool};
 use crate::window::{self, Window};
@@ -115,9 +116,10 @@ impl Open {
         if info.flags != 0 || info.reserved != [0; 6] {
             return Err(EINVAL);
         }
-        if info.fd != -1 {
-            Socket::from_fd(info.fd)?.tcp()?;
-        }
+        let rooms = match info.fd {
+            -1 => Rooms::default(),
+            fd => transmit::rooms(&Socket::from_fd(fd)?.kind()?),
+        };
         let context = &self.context;
         *info = Info {
             fd: info.fd,
@@ -125,8 +127,8 @@ impl Open {
             page_size: PAGE_SIZE as u32,
             max_elements: uapi::MAX_ELEMENTS,
             min_region: receive::MIN_REGION as u32,
-            head_room: transmit::ROOMS.head as u32,
-            tail_room: transmit::ROOMS.tail as u32,
+            head_room: rooms.head as u32,
+            tail_room: rooms.tail as u32,
             max_window: (window::MAX_PAGES * PAGE_SIZE) as u64,
             max_pool: (pool::MAX_PAGES * PAGE_SIZE) as u64,
             copy_threshold: context.threshold(),

@@ -14,7 +14,7 @@ use crate::ground::datagram::{DatagramSocket, Description, Taken};
 use crate::ground::debug::{reached, Point};
 use crate::ground::page::PageRef;
 use crate::ground::skb::Segment;
-use crate::ground::socket::{Socket, Tcp};
+use crate::ground::socket::{Kind, Socket, Tcp};
 use crate::ground::uapi::{self, IoVec, Payload, Readv};
 use crate::ground::vma::{self, Found};
 use crate::plan::ownership::fact;
@@ -63,10 +63,7 @@ pub(crate) fn readv(args: &mut Readv) -> Result<Done> {
 
     let socket = Socket::from_fd(args.fd)?;
     let nonblock = args.flags & uapi::DONTWAIT != 0 || socket.nonblocking();
-    let kind = match socket.datagrams() {
-        Some(datagrams) => Kind::Datagrams(datagrams),
-        None => Kind::Stream(socket.tcp()?),
-    };
+    let kind = socket.kind()?;
     if let Kind::Stream(tcp) = kind {
         tcp.check_connected()?;
     }
@@ -93,13 +90,6 @@ pub(crate) fn readv(args: &mut Readv) -> Result<Done> {
         count: payloads,
         count_says_all: true,
     })
-}
-
-/// What a socket keeps: the order of bytes, or the boundaries of datagrams.
-#[derive(Clone, Copy)]
-enum Kind<'s> {
-    Stream(Tcp<'s>),
-    Datagrams(DatagramSocket<'s>),
 }
 
 /// A call whose arguments are good.

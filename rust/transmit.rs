@@ -10,7 +10,7 @@
 use crate::context::{Context, Done, Moved};
 use crate::ground::debug::{reached, Point};
 use crate::ground::page::OwnedPage;
-use crate::ground::socket::{Locked, PageVec, SendFlags, Socket};
+use crate::ground::socket::{Kind, Locked, PageVec, SendFlags, Socket};
 use crate::ground::uapi::{self, IoVec, Payload, Writev};
 use crate::ground::vma::{self, Kept};
 use crate::plan::area::{self, Area, Rooms};
@@ -23,7 +23,12 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 /// TCP keeps its headers elsewhere: no room is needed in the area.
-pub(crate) const ROOMS: Rooms = Rooms { head: 0, tail: 0 };
+const ROOMS: Rooms = Rooms { head: 0, tail: 0 };
+
+/// The room that a kind of socket needs around a payload.
+pub(crate) fn rooms(_kind: &Kind<'_>) -> Rooms {
+    ROOMS
+}
 
 /// Most pages swapped and sent at once (4 MiB), unless one payload alone has more.
 const BATCH_PAGES: usize = 1024;

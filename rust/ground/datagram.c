@@ -28,10 +28,25 @@ bool zcio_socket_is_udp(struct socket *sock)
 	return !bpf;
 }
 
+/* With PACKET_VNET_HDR: what is sent and received has virtio's header before each frame. */
+static bool packet_has_vnet_header(struct socket *sock)
+{
+	const struct proto_ops *ops = READ_ONCE(sock->ops);
+	int on = 0;
+	struct kvec to = { &on, sizeof(on) };
+	sockopt_t opt = { .optlen = sizeof(on) };
+
+	iov_iter_kvec(&opt.iter_in, ITER_SOURCE, &to, 1, sizeof(on));
+	iov_iter_kvec(&opt.iter_out, ITER_DEST, &to, 1, sizeof(on));
+	return !ops->getsockopt_iter ||
+	       ops->getsockopt_iter(sock, SOL_PACKET, PACKET_VNET_HDR, &opt) || on;
+}
+
 bool zcio_socket_is_packet(struct socket *sock)
 {
 	return sock->sk && sock->sk->sk_family == AF_PACKET &&
-	       (sock->type == SOCK_RAW || sock->type == SOCK_DGRAM);
+	       (sock->type == SOCK_RAW || sock->type == SOCK_DGRAM) &&
+	       !packet_has_vnet_header(sock);
 }
 
 /* The same counter as recvmsg(): by the datagram's version, not the socket's. */

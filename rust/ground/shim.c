@@ -62,15 +62,20 @@ bool zcio_socket_nonblock(struct socket *sock)
  * An empty recvmsg()/sendmsg() through the socket layer runs what a module cannot
  * call by itself: the security modules' hooks, and the socket's own checks of its
  * state. MSG_PEEK keeps it from consuming a FIN or an urgent mark.
+ *
+ * On AF_PACKET even MSG_PEEK leaves a mark: it overwrites the length that the frame had
+ * (tp_len of PACKET_AUXDATA), and the next MSG_PEEK steps over an empty datagram. There
+ * MSG_OOB does it, which packet_recvmsg() refuses at once, with EINVAL.
  */
 int zcio_socket_may_receive(struct socket *sock)
 {
+	bool packet = sock->sk->sk_family == AF_PACKET;
 	struct msghdr msg = {};
 	int err;
 
 	iov_iter_kvec(&msg.msg_iter, ITER_DEST, NULL, 0, 0);
-	err = sock_recvmsg(sock, &msg, MSG_PEEK | MSG_DONTWAIT);
-	return err == -EAGAIN || err > 0 ? 0 : err;
+	err = sock_recvmsg(sock, &msg, MSG_DONTWAIT | (packet ? MSG_OOB : MSG_PEEK));
+	return err == (packet ? -EINVAL : -EAGAIN) || err > 0 ? 0 : err;
 }
 
 int zcio_socket_may_send(struct socket *sock, bool nonblock, bool nosignal)

@@ -37,8 +37,16 @@ impl Socket {
         }
     }
 
+    /// What kind of socket it is; EOPNOTSUPP for those that are not served.
+    pub(crate) fn kind(&self) -> Result<Kind<'_>> {
+        match self.datagrams() {
+            Some(datagrams) => Ok(Kind::Datagrams(datagrams)),
+            None => self.tcp().map(Kind::Stream),
+        }
+    }
+
     /// The socket as one that keeps boundaries: UDP, AF_PACKET.
-    pub(crate) fn datagrams(&self) -> Option<DatagramSocket<'_>> {
+    fn datagrams(&self) -> Option<DatagramSocket<'_>> {
         let sock = self.0.as_ptr();
         // SAFETY: Valid by the type invariant.
         let known = unsafe { shim::zcio_socket_is_udp(sock) || shim::zcio_socket_is_packet(sock) };
@@ -74,6 +82,15 @@ impl Drop for Socket {
         // SAFETY: By the type invariant we own a reference, and give it back once.
         unsafe { shim::zcio_socket_put(self.0.as_ptr()) }
     }
+}
+
+/// What a socket keeps: the order of bytes, or the boundaries of datagrams.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind<'a> {
+    /// Plain TCP.
+    Stream(Tcp<'a>),
+    /// UDP and AF_PACKET.
+    Datagrams(DatagramSocket<'a>),
 }
 
 /// A socket that is plain TCP.

@@ -169,11 +169,12 @@ TEST_F(dev, info_flags_and_reserved_are_EINVAL)
 
 TEST_F(dev, info_socket_errors)
 {
-	int udp = socket(AF_INET, SOCK_DGRAM, 0), tcp = socket(AF_INET6, SOCK_STREAM, 0);
+	int local = socket(AF_UNIX, SOCK_STREAM, 0), raw = socket(AF_INET, SOCK_RAW, IPPROTO_UDP);
 	struct zcio_info info;
 
-	EXPECT_EQ(0, zcio_info(self->z.ctx, tcp, &info));
-	EXPECT_EQ(-1, zcio_info(self->z.ctx, udp, &info));
+	EXPECT_EQ(-1, zcio_info(self->z.ctx, local, &info));
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	EXPECT_EQ(-1, zcio_info(self->z.ctx, raw, &info));
 	EXPECT_EQ(EOPNOTSUPP, errno);
 	EXPECT_EQ(-1, zcio_info(self->z.ctx, self->z.dev, &info));
 	EXPECT_EQ(ENOTSOCK, errno);
@@ -181,6 +182,30 @@ TEST_F(dev, info_socket_errors)
 	EXPECT_EQ(EBADF, errno);
 	EXPECT_EQ(-1, zcio_info(self->z.ctx, -2, &info));
 	EXPECT_EQ(EBADF, errno);
+}
+
+/* Of every kind that is served, in any state. */
+TEST_F(dev, info_of_a_socket_says_what_its_regions_need)
+{
+	static const struct {
+		int family, type, protocol;
+	} kinds[] = {
+		{ AF_INET, SOCK_STREAM, 0 }, { AF_INET6, SOCK_STREAM, 0 },
+		{ AF_INET, SOCK_DGRAM, 0 }, { AF_INET6, SOCK_DGRAM, 0 },
+		{ AF_PACKET, SOCK_RAW, 0 }, { AF_PACKET, SOCK_DGRAM, 0 },
+	};
+
+	for (int i = 0; i < ARRAY_SIZE(kinds); i++) {
+		int fd = socket(kinds[i].family, kinds[i].type, kinds[i].protocol);
+		struct zcio_info info;
+
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, zcio_info(self->z.ctx, fd, &info)) TH_LOG("kind %d: %m", i);
+		EXPECT_EQ(fd, info.fd);
+		EXPECT_EQ(ZCIO_ABI_VERSION, info.version);
+		EXPECT_EQ(ZT_PAGE, info.min_region);
+		close(fd);
+	}
 }
 
 TEST_F(dev, info_says_limits)

@@ -29,7 +29,7 @@ const char *zcio_hint(int err)
 	case ENOTSOCK:
 		return "The descriptor is not an open socket.";
 	case EOPNOTSUPP:
-		return "This kind of socket is not supported: use TCP over IPv4 or IPv6.";
+		return "This kind of socket is not supported: use TCP, UDP or AF_PACKET (without PACKET_VNET_HDR).";
 	case ENOTCONN:
 		return "The socket is not connected.";
 	case ENOMEM:

@@ -91,7 +91,10 @@ impl Error {
                 "a memory limit is reached: raise RLIMIT_MEMLOCK (ulimit -l), use a smaller pool, \
                  or drop what is held"
             }
-            (_, libc::EOPNOTSUPP) => "this kind of socket is not supported: use TCP",
+            (_, libc::EOPNOTSUPP) => {
+                "this kind of socket is not supported: use TCP, UDP or AF_PACKET \
+                 (without PACKET_VNET_HDR)"
+            }
             (_, libc::ENOTSOCK) => "the descriptor is not a socket",
             (_, libc::ENOTCONN) => "connect the socket first",
             _ => return None,

@@ -3,7 +3,8 @@
 //! run with `--ignored`: `cargo test` alone shows them as ignored.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::thread;
 use zcio::{Context, Flags, Operation, Payload, Window};
 
@@ -102,6 +103,20 @@ fn payloads_last() {
         assert_eq!(payload[..], copy[..]);
     }
     thread::spawn(move || drop(held)).join().unwrap();
+}
+
+#[test]
+#[ignore = "needs /dev/zcio"]
+fn info_of_every_kind_of_socket() {
+    let context = Context::open().unwrap();
+    let (stream, _) = pair();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for info in [context.info_for(&stream).unwrap(), context.info_for(&udp).unwrap()] {
+        assert_eq!(info.min_region, info.page_size);
+    }
+    let (local, _) = UnixStream::pair().unwrap();
+    let error = context.info_for(&local).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP), "{error}");
 }
 
 #[test]
