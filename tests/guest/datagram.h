@@ -148,51 +148,6 @@ ZT_UNUSED static void dg_recv(struct __test_metadata *_metadata, struct dg *d, i
 
 /* ---- a call ---- */
 
-static inline char *dg_up(const void *p)
-{
-	return (char *)(((uintptr_t)p + ZT_PAGE - 1) & ~(ZT_PAGE - 1));
-}
-
-static inline char *dg_down(const void *p)
-{
-	return (char *)((uintptr_t)p & ~(ZT_PAGE - 1));
-}
-
-/*
- * The payloads lie in the whole pages of the regions, in rising order, and every other
- * byte there reads zero. The regions must rise.
- */
-ZT_UNUSED static void dg_around(struct __test_metadata *_metadata, const struct iovec *regions,
-				int count, const struct iovec *iov, int n)
-{
-	int p = 0;
-
-	for (int r = 0; r < count; r++) {
-		char *at = dg_up(regions[r].iov_base);
-		char *end = dg_down((char *)regions[r].iov_base + regions[r].iov_len);
-
-		while (p < n && (char *)iov[p].iov_base < end) {
-			char *base = iov[p].iov_base;
-
-			/* A region can hold several, so payload p is never behind region p. */
-			ASSERT_LE(r, p);
-			ASSERT_LE((void *)at, (void *)base);
-			ASSERT_LE((void *)(base + iov[p].iov_len), (void *)end);
-			ASSERT_EQ(base - at, zt_zeros(at, base - at)) {
-				TH_LOG("before payload %d in region %d: byte %zu of %zu", p, r,
-				       zt_zeros(at, base - at), (size_t)(base - at));
-			}
-			at = base + iov[p].iov_len;
-			p++;
-		}
-		ASSERT_EQ(end - at, zt_zeros(at, end - at)) {
-			TH_LOG("at the end of region %d: byte %zu of %zu", r, zt_zeros(at, end - at),
-			       (size_t)(end - at));
-		}
-	}
-	ASSERT_EQ(n, p);
-}
-
 /*
  * One call that must give something. Checks what must hold of every call, and each
  * datagram's bytes, length, end and sender. Returns how many datagrams came.
@@ -206,12 +161,8 @@ ZT_UNUSED static size_t dg_take(struct __test_metadata *_metadata, struct dg *d,
 	int n;
 
 	memset(info, 0xaa, count * sizeof(*info));
-	memcpy(iov, regions, count * sizeof(*iov));
-	n = zt_readv(d->z.dev, d->z.rx, iov, count, info, 0);
+	n = zt_take(_metadata, d->z.dev, d->z.rx, regions, count, iov, info, 0);
 	ASSERT_LT(0, n) TH_LOG("%s", strerror(-n));
-	ASSERT_GE(count, n);
-	ASSERT_EQ(0, memcmp(iov + n, regions + n, (count - n) * sizeof(*iov)));
-	dg_around(_metadata, regions, count, iov, n);
 	d->why = 0;
 	for (int i = 0; i < n; i++) {
 		const struct zcio_payload *p = &info[i];
@@ -250,8 +201,8 @@ ZT_UNUSED static size_t dg_take(struct __test_metadata *_metadata, struct dg *d,
 			ASSERT_LT(at, want);
 			/* As much as there is room for, as with recvmsg(). */
 			for (int r = 0; r < count; r++)
-				room += dg_down((char *)regions[r].iov_base + regions[r].iov_len) -
-					dg_up(regions[r].iov_base);
+				room += zt_down((char *)regions[r].iov_base + regions[r].iov_len) -
+					zt_up(regions[r].iov_base);
 			ASSERT_EQ(room, at);
 		} else {
 			ASSERT_EQ(at == want, !!(p->flags & ZCIO_PAYLOAD_END)) {
@@ -279,8 +230,7 @@ ZT_UNUSED static size_t dg_call(struct __test_metadata *_metadata, struct dg *d,
 	struct iovec regions[ZCIO_MAX_ELEMENTS];
 
 	ASSERT_GE(DG_WINDOW, count * pages);
-	for (int i = 0; i < count; i++)
-		regions[i] = zt_iov(d->z.win + ZT_PAGES(i * pages), ZT_PAGES(pages));
+	zt_regions(regions, d->z.win, count, pages);
 	return dg_take(_metadata, d, regions, count);
 }
 

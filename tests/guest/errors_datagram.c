@@ -6,13 +6,11 @@
  * helper checks that they fail twice in the same way and change nothing, the end of each
  * test that every datagram can still be received, in order.
  */
-#include <grp.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 
+#include "caller.h"
 #include "datagram.h"
 #include "refused.h"
 
@@ -230,8 +228,7 @@ TEST_F(rx, poll_says_when_there_is_something)
 	struct iovec iov[8];
 	int n;
 
-	for (int i = 0; i < 8; i++)
-		iov[i] = zt_iov(self->z.win + ZT_PAGES(8 + 4 * i), ZT_PAGES(4));
+	zt_regions(iov, self->z.win + ZT_PAGES(8), 8, 4);
 	ASSERT_EQ(1, poll(&p, 1, 0));
 	ASSERT_EQ(POLLIN, p.revents);
 	n = zt_readv(self->z.dev, self->z.rx, iov, 8, info, 0);
@@ -243,62 +240,17 @@ TEST_F(rx, poll_says_when_there_is_something)
 	ASSERT_EQ(1, poll(&p, 1, -1));
 }
 
-static volatile int signals;
-
-static void count_signal(int sig)
-{
-	signals++;
-}
-
-/* A call in a thread of its own. */
-struct caller {
-	struct zt *z;
-	struct zcio_readv call;
-	_Atomic pid_t tid;
-	int ret;
-	pthread_t thread;
-};
-
-static void *run(void *arg)
-{
-	struct caller *c = arg;
-
-	c->tid = syscall(SYS_gettid);
-	c->ret = zt_readv_raw(c->z->dev, &c->call);
-	return NULL;
-}
-
-static void start(struct __test_metadata *_metadata, struct caller *c, bool restart)
-{
-	struct sigaction act = { .sa_handler = count_signal, .sa_flags = restart ? SA_RESTART : 0 };
-
-	ASSERT_EQ(0, sigaction(SIGUSR1, &act, NULL));
-	ASSERT_EQ(0, pthread_create(&c->thread, NULL, run, c));
-	while (!c->tid)
-		usleep(100);
-	zt_asleep(_metadata, c->tid);
-}
-
-static void send_signal(struct __test_metadata *_metadata, struct caller *c)
-{
-	int before = signals;
-
-	ASSERT_EQ(0, pthread_kill(c->thread, SIGUSR1));
-	while (signals == before)
-		usleep(100);
-}
-
 TEST_F(rx, interrupted_is_EINTR)
 {
 	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGES(2)) }, before = iov[0];
-	struct caller c = { .z = &self->z, .call = zt_readv_call(&self->z, iov, 1) };
+	struct caller c = CALLER_READV(&self->z, iov, 1);
 
 	take_all(_metadata, self);
-	start(_metadata, &c, false);
-	send_signal(_metadata, &c);
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(-EINTR, c.ret);
-	ASSERT_EQ(-1, c.call.error_index);
+	caller_catches(_metadata, false);
+	caller_start(_metadata, &c);
+	caller_signal(_metadata, &c);
+	ASSERT_EQ(-EINTR, caller_join(_metadata, &c));
+	ASSERT_EQ(-1, c.readv.error_index);
 	ASSERT_EQ(0, memcmp(&before, iov, sizeof(before)));
 	zt_unchanged(_metadata, &self->z);
 	put(_metadata, self, 100);
@@ -307,15 +259,15 @@ TEST_F(rx, interrupted_is_EINTR)
 TEST_F(rx, interrupted_with_SA_RESTART_goes_on)
 {
 	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGES(2)) };
-	struct caller c = { .z = &self->z, .call = zt_readv_call(&self->z, iov, 1) };
+	struct caller c = CALLER_READV(&self->z, iov, 1);
 
 	take_all(_metadata, self);
-	start(_metadata, &c, true);
-	send_signal(_metadata, &c);
+	caller_catches(_metadata, true);
+	caller_start(_metadata, &c);
+	caller_signal(_metadata, &c);
 	zt_asleep(_metadata, c.tid);
 	put(_metadata, self, 100);
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(1, c.ret);
+	ASSERT_EQ(1, caller_join(_metadata, &c));
 	ASSERT_EQ(self->header + 100, iov[0].iov_len);
 	ASSERT_EQ(100, zt_same((char *)iov[0].iov_base + self->header, 100, dg_pos(self->got)));
 	self->got++;
@@ -327,8 +279,7 @@ static void woken(struct __test_metadata *_metadata, rx *self, struct caller *c,
 {
 	put(_metadata, self, 3000);
 	put(_metadata, self, 200);
-	ASSERT_EQ(0, pthread_join(c->thread, NULL));
-	ASSERT_EQ(-err, c->ret);
+	ASSERT_EQ(-err, caller_join(_metadata, c));
 	ASSERT_EQ(0, zt_info(_metadata, self->z.ctx).window_pages);
 	take_all(_metadata, self);
 	zt_nothing(_metadata, self->z.rx);
@@ -338,10 +289,10 @@ TEST_F(rx, window_unmapped_while_waiting_is_EFAULT)
 {
 	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGES(2)),
 			       zt_iov(self->z.win + ZT_PAGES(8), ZT_PAGES(2)) };
-	struct caller c = { .z = &self->z, .call = zt_readv_call(&self->z, iov, 2) };
+	struct caller c = CALLER_READV(&self->z, iov, 2);
 
 	take_all(_metadata, self);
-	start(_metadata, &c, false);
+	caller_start(_metadata, &c);
 	ASSERT_EQ(0, munmap(self->z.win + ZT_PAGES(8), ZT_PAGES(2)));
 	woken(_metadata, self, &c, EFAULT);
 }
@@ -350,11 +301,11 @@ TEST_F(rx, array_write_protected_while_waiting_is_EFAULT)
 {
 	struct iovec *iov = mmap(NULL, ZT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 				 -1, 0);
-	struct caller c = { .z = &self->z, .call = zt_readv_call(&self->z, iov, 1) };
+	struct caller c = CALLER_READV(&self->z, iov, 1);
 
 	iov[0] = zt_iov(self->z.win, ZT_PAGES(4));
 	take_all(_metadata, self);
-	start(_metadata, &c, false);
+	caller_start(_metadata, &c);
 	ASSERT_EQ(0, mprotect(iov, ZT_PAGE, PROT_READ));
 	woken(_metadata, self, &c, EFAULT);
 }
@@ -363,11 +314,11 @@ TEST_F(rx, payload_array_write_protected_while_waiting_is_EFAULT)
 {
 	struct iovec iov[] = { zt_iov(self->z.win, ZT_PAGES(4)) }, before = iov[0];
 	void *info = mmap(NULL, ZT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct caller c = { .z = &self->z, .call = zt_readv_call(&self->z, iov, 1) };
+	struct caller c = CALLER_READV(&self->z, iov, 1);
 
-	c.call.payloads = ZT_PTR(info);
+	c.readv.payloads = ZT_PTR(info);
 	take_all(_metadata, self);
-	start(_metadata, &c, false);
+	caller_start(_metadata, &c);
 	ASSERT_EQ(0, mprotect(info, ZT_PAGE, PROT_READ));
 	woken(_metadata, self, &c, EFAULT);
 	ASSERT_EQ(0, memcmp(&before, iov, sizeof(before)));
@@ -377,13 +328,9 @@ TEST_F(rx, payload_array_write_protected_while_waiting_is_EFAULT)
 
 TEST_F(rx, limit_of_locked_memory_is_ENOBUFS)
 {
-	struct rlimit none = {};
 	struct iovec iov[2];
 
-	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &none));
-	ASSERT_EQ(0, setgroups(0, NULL));
-	ASSERT_EQ(0, setresgid(65534, 65534, 65534));
-	ASSERT_EQ(0, setresuid(65534, 65534, 65534));
+	zt_limited(_metadata, 0);
 	/* Who opens the context is charged. */
 	zcio_close(self->z.ctx);
 	self->z.ctx = zcio_open();

@@ -3,9 +3,6 @@
  * The row of the error table about limits: RLIMIT_MEMLOCK binds a user without
  * CAP_IPC_LOCK, by ENOBUFS, and nothing is lost; what is given back can be used again.
  */
-#include <grp.h>
-#include <sys/resource.h>
-
 #include "zt.h"
 
 #define LIMIT	64	/* pages */
@@ -15,20 +12,9 @@ FIXTURE(limit)
 	struct zt z;
 };
 
-/* Each test is a process of its own, so this changes no other one. */
-static void become_limited(struct __test_metadata *_metadata, size_t pages)
-{
-	struct rlimit limit = { ZT_PAGES(pages), ZT_PAGES(pages) };
-
-	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
-	ASSERT_EQ(0, setgroups(0, NULL));
-	ASSERT_EQ(0, setresgid(65534, 65534, 65534));
-	ASSERT_EQ(0, setresuid(65534, 65534, 65534));
-}
-
 FIXTURE_SETUP(limit)
 {
-	become_limited(_metadata, LIMIT);
+	zt_limited(_metadata, LIMIT);
 	zt_open(_metadata, &self->z, 1024, 0);
 	zt_tcp(_metadata, ZT_LO4, &self->z.rx, &self->z.tx);
 }

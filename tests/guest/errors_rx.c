@@ -69,8 +69,7 @@ TEST_F(rx, count_above_1024_is_EINVAL)
 	static struct iovec iov[ZCIO_MAX_ELEMENTS + 1];
 	char *win = zt_window(_metadata, self->z.ctx, ARRAY_SIZE(iov));
 
-	for (int i = 0; i < ARRAY_SIZE(iov); i++)
-		iov[i] = zt_iov(win + ZT_PAGES(i), ZT_PAGE);
+	zt_regions(iov, win, ARRAY_SIZE(iov), 1);
 	READ_REFUSED(EINVAL, -1, iov);
 	EXPECT_EQ(-1, zc_readv(self->z.rx, iov, ARRAY_SIZE(iov)));
 	EXPECT_EQ(EINVAL, errno);
@@ -135,8 +134,7 @@ TEST_F(rx, overlap_of_first_and_last_is_EINVAL)
 	char *w = self->z.win;
 	struct iovec iov[33];
 
-	for (int i = 0; i < 32; i++)
-		iov[i] = zt_iov(w + ZT_PAGES(i), ZT_PAGE);
+	zt_regions(iov, w, 32, 1);
 	iov[32] = iov[0];
 	overlap(_metadata, &self->z, iov, 33, 0, 32);
 }

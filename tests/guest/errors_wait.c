@@ -4,8 +4,7 @@
  * SO_SNDTIMEO, for zc_readv and zc_writev. No test measures time: where a call must
  * wait, the test waits until it is asleep; where it must not, it would hang.
  */
-#include <sys/syscall.h>
-
+#include "caller.h"
 #include "refused.h"
 
 FIXTURE(wait)
@@ -22,13 +21,6 @@ FIXTURE_VARIANT(wait)
 
 FIXTURE_VARIANT_ADD(wait, v4) { .path = ZT_LO4 };
 FIXTURE_VARIANT_ADD(wait, v6) { .path = ZT_LO6 };
-
-static volatile int signals;
-
-static void count_signal(int sig)
-{
-	signals++;
-}
 
 FIXTURE_SETUP(wait)
 {
@@ -144,66 +136,16 @@ TEST_F(wait, write_after_SO_SNDTIMEO_is_EAGAIN)
 	zt_nothing(_metadata, self->z.tx);
 }
 
-/* A call in a thread of its own, which signals are sent to. */
-struct caller {
-	struct zt *z;
-	struct iovec *region;
-	struct iovec (*area)[2];	/* if not NULL, zc_writev */
-	_Atomic pid_t tid;
-	int ret;
-	int index;
-	pthread_t thread;
-};
-
-static void *run(void *arg)
-{
-	struct caller *c = arg;
-
-	c->tid = syscall(SYS_gettid);
-	if (c->area) {
-		struct zcio_writev call = { .fd = c->z->rx, .iovcnt = 1, .iov = ZT_PTR(c->area) };
-
-		c->ret = zt_writev_raw(c->z->dev, &call);
-		c->index = call.error_index;
-	} else {
-		struct zcio_readv call = { .fd = c->z->rx, .iovcnt = 1, .iov = ZT_PTR(c->region) };
-
-		c->ret = zt_readv_raw(c->z->dev, &call);
-		c->index = call.error_index;
-	}
-	return NULL;
-}
-
-static void start(struct __test_metadata *_metadata, struct caller *c, bool restart)
-{
-	struct sigaction act = { .sa_handler = count_signal, .sa_flags = restart ? SA_RESTART : 0 };
-
-	ASSERT_EQ(0, sigaction(SIGUSR1, &act, NULL));
-	ASSERT_EQ(0, pthread_create(&c->thread, NULL, run, c));
-	while (!c->tid)
-		usleep(100);
-	zt_asleep(_metadata, c->tid);
-}
-
-static void send_signal(struct __test_metadata *_metadata, struct caller *c)
-{
-	int before = signals;
-
-	ASSERT_EQ(0, pthread_kill(c->thread, SIGUSR1));
-	while (signals == before)
-		usleep(100);
-}
-
 TEST_F(wait, read_interrupted_is_EINTR)
 {
-	struct caller c = { .z = &self->z, .region = self->region };
+	struct caller c = CALLER_READV(&self->z, self->region, 1);
 	struct iovec before = self->region[0];
 
-	start(_metadata, &c, false);
-	send_signal(_metadata, &c);
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(-EINTR, c.ret);
-	ASSERT_EQ(-1, c.index);
+	caller_catches(_metadata, false);
+	caller_start(_metadata, &c);
+	caller_signal(_metadata, &c);
+	ASSERT_EQ(-EINTR, caller_join(_metadata, &c));
+	ASSERT_EQ(-1, c.readv.error_index);
 	ASSERT_EQ(0, memcmp(&before, self->region, sizeof(before)));
 	zt_unchanged(_metadata, &self->z);
 	zt_send(_metadata, self->z.tx, 100, 0);
@@ -212,14 +154,14 @@ TEST_F(wait, read_interrupted_is_EINTR)
 
 TEST_F(wait, read_with_SA_RESTART_goes_on)
 {
-	struct caller c = { .z = &self->z, .region = self->region };
+	struct caller c = CALLER_READV(&self->z, self->region, 1);
 
-	start(_metadata, &c, true);
-	send_signal(_metadata, &c);
+	caller_catches(_metadata, true);
+	caller_start(_metadata, &c);
+	caller_signal(_metadata, &c);
 	zt_asleep(_metadata, c.tid);
 	zt_send(_metadata, self->z.tx, 100, 0);
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(1, c.ret);
+	ASSERT_EQ(1, caller_join(_metadata, &c));
 	ASSERT_EQ(100, self->region[0].iov_len);
 	ASSERT_EQ(100, zt_same(self->region[0].iov_base, 100, 0));
 }
@@ -227,26 +169,26 @@ TEST_F(wait, read_with_SA_RESTART_goes_on)
 /* With a time-out even SA_RESTART does not restart, as with recv(): signal(7). */
 TEST_F(wait, read_with_time_out_interrupted_is_EINTR)
 {
-	struct caller c = { .z = &self->z, .region = self->region };
+	struct caller c = CALLER_READV(&self->z, self->region, 1);
 	struct timeval t = { .tv_sec = 1000 };
 
 	ASSERT_EQ(0, setsockopt(self->z.rx, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)));
-	start(_metadata, &c, true);
-	send_signal(_metadata, &c);
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(-EINTR, c.ret);
+	caller_catches(_metadata, true);
+	caller_start(_metadata, &c);
+	caller_signal(_metadata, &c);
+	ASSERT_EQ(-EINTR, caller_join(_metadata, &c));
 }
 
 TEST_F(wait, write_interrupted_is_EINTR)
 {
-	struct caller c = { .z = &self->z, .area = self->area };
+	struct caller c = CALLER_WRITEV(&self->z, self->area, 1);
 	size_t sent = fill_up(_metadata, &self->z);
 
-	start(_metadata, &c, false);
-	send_signal(_metadata, &c);
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(-EINTR, c.ret);
-	ASSERT_EQ(-1, c.index);
+	caller_catches(_metadata, false);
+	caller_start(_metadata, &c);
+	caller_signal(_metadata, &c);
+	ASSERT_EQ(-EINTR, caller_join(_metadata, &c));
+	ASSERT_EQ(-1, c.writev.error_index);
 	zt_unchanged(_metadata, &self->z);
 	zt_recv(_metadata, self->z.tx, sent, 0);
 	zt_nothing(_metadata, self->z.tx);
@@ -254,72 +196,67 @@ TEST_F(wait, write_interrupted_is_EINTR)
 
 TEST_F(wait, write_with_SA_RESTART_goes_on)
 {
-	struct caller c = { .z = &self->z, .area = self->area };
+	struct caller c = CALLER_WRITEV(&self->z, self->area, 1);
 	size_t sent = fill_up(_metadata, &self->z);
 
-	start(_metadata, &c, true);
-	send_signal(_metadata, &c);
+	caller_catches(_metadata, true);
+	caller_start(_metadata, &c);
+	caller_signal(_metadata, &c);
 	zt_asleep(_metadata, c.tid);
 	zt_recv(_metadata, self->z.tx, sent, 0);
 	zt_recv(_metadata, self->z.tx, 1000, 100);
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(1, c.ret);
+	ASSERT_EQ(1, caller_join(_metadata, &c));
 	zt_nothing(_metadata, self->z.tx);
 	ASSERT_EQ(ZT_PAGE, zt_zeros(self->z.pool, ZT_PAGE));
 }
 
 TEST_F(wait, read_waits_for_data)
 {
-	struct caller c = { .z = &self->z, .region = self->region };
+	struct caller c = CALLER_READV(&self->z, self->region, 1);
 
-	start(_metadata, &c, false);
+	caller_start(_metadata, &c);
 	zt_send(_metadata, self->z.tx, 7, 0);
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(1, c.ret);
+	ASSERT_EQ(1, caller_join(_metadata, &c));
 	ASSERT_EQ(7, self->region[0].iov_len);
 	ASSERT_EQ(7, zt_same(self->region[0].iov_base, 7, 0));
 }
 
 TEST_F(wait, read_waiting_sees_the_end_of_the_stream)
 {
-	struct caller c = { .z = &self->z, .region = self->region };
+	struct caller c = CALLER_READV(&self->z, self->region, 1);
 
-	start(_metadata, &c, false);
+	caller_start(_metadata, &c);
 	ASSERT_EQ(0, shutdown(self->z.tx, SHUT_WR));
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(0, c.ret);
+	ASSERT_EQ(0, caller_join(_metadata, &c));
 }
 
 TEST_F(wait, read_waiting_sees_a_reset)
 {
-	struct caller c = { .z = &self->z, .region = self->region };
+	struct caller c = CALLER_READV(&self->z, self->region, 1);
 
-	start(_metadata, &c, false);
+	caller_start(_metadata, &c);
 	zt_reset(_metadata, self->z.tx);
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(-ECONNRESET, c.ret);
+	ASSERT_EQ(-ECONNRESET, caller_join(_metadata, &c));
 }
 
 TEST_F(wait, read_waiting_sees_shutdown_by_another_thread)
 {
-	struct caller c = { .z = &self->z, .region = self->region };
+	struct caller c = CALLER_READV(&self->z, self->region, 1);
 
-	start(_metadata, &c, false);
+	caller_start(_metadata, &c);
 	ASSERT_EQ(0, shutdown(self->z.rx, SHUT_RD));
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(0, c.ret);
+	ASSERT_EQ(0, caller_join(_metadata, &c));
 }
 
 TEST_F(wait, write_waiting_sees_a_reset)
 {
-	struct caller c = { .z = &self->z, .area = self->area };
+	struct caller c = CALLER_WRITEV(&self->z, self->area, 1);
 
 	signal(SIGPIPE, SIG_IGN);
 	fill_up(_metadata, &self->z);
-	start(_metadata, &c, false);
+	caller_start(_metadata, &c);
 	zt_reset(_metadata, self->z.tx);
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(-ECONNRESET, c.ret);
+	ASSERT_EQ(-ECONNRESET, caller_join(_metadata, &c));
 	zt_unchanged(_metadata, &self->z);
 }
 

@@ -205,8 +205,7 @@ static long smalls_call(struct fail *f)
 	struct zcio_readv call = { .fd = f->z.rx, .iov = ZT_PTR(iov), .iovcnt = FAR_REGIONS };
 	long n;
 
-	for (int i = 0; i < FAR_REGIONS; i++)
-		iov[i] = zt_iov(r->win + ZT_PAGES(FAR_PAGES / 2 + i), ZT_PAGE);
+	zt_regions(iov, r->win + ZT_PAGES(FAR_PAGES / 2), FAR_REGIONS, 1);
 	n = ioctl(f->z.dev, ZCIO_IOC_READV, &call);
 	for (int i = 0; i < n; i++) {
 		if (zt_same(iov[i].iov_base, iov[i].iov_len, r->pos) != iov[i].iov_len)

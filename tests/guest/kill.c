@@ -16,12 +16,6 @@
 #define WINDOW_PAGES	512
 #define POOL_PAGES	256
 
-static uint32_t draw(uint64_t *seed, uint32_t below)
-{
-	*seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (*seed >> 33) % below;
-}
-
 /* Sends without end, areas of all sizes, several in each call. */
 static void send_on(int fd, volatile uint32_t *calls)
 {
@@ -36,16 +30,16 @@ static void send_on(int fd, volatile uint32_t *calls)
 		size_t page = 0;
 
 		for (int i = 0; i < 8; i++) {
-			size_t pages = 1 + draw(&seed, POOL_PAGES / 8);
+			size_t pages = 1 + zt_draw(&seed, POOL_PAGES / 8);
 
 			iov[i][0] = zt_iov(pool + ZT_PAGES(page), ZT_PAGES(pages));
-			iov[i][1] = zt_iov(pool + ZT_PAGES(page) + draw(&seed, 2000),
+			iov[i][1] = zt_iov(pool + ZT_PAGES(page) + zt_draw(&seed, 2000),
 					   ZT_PAGES(pages) - 2000);
 			*(char *)iov[i][1].iov_base = 1;
 			page += pages;
 		}
 		++*calls;
-		if (zt_writev(zcio_ctx_fd(ctx), fd, iov, 1 + draw(&seed, 8), NULL, ZCIO_NOSIGNAL, NULL) < 0)
+		if (zt_writev(zcio_ctx_fd(ctx), fd, iov, 1 + zt_draw(&seed, 8), NULL, ZCIO_NOSIGNAL, NULL) < 0)
 			_exit(0);
 	}
 }
@@ -61,22 +55,21 @@ static void receive_on(int fd, unsigned int flags, volatile uint32_t *calls)
 	if (!win)
 		_exit(1);
 	for (;;) {
-		uint32_t pages = 1 + draw(&seed, 8), count = WINDOW_PAGES / pages;
+		uint32_t pages = 1 + zt_draw(&seed, 8), count = WINDOW_PAGES / pages;
 		struct iovec iov[WINDOW_PAGES];
 		int n;
 
-		count = 1 + draw(&seed, count);
-		for (uint32_t i = 0; i < count; i++)
-			iov[i] = zt_iov(win + ZT_PAGES(i * pages), ZT_PAGES(pages));
+		count = 1 + zt_draw(&seed, count);
+		zt_regions(iov, win, count, pages);
 		++*calls;
 		n = zt_readv(zcio_ctx_fd(ctx), fd, iov, count, NULL, 0);
 		if (n <= 0)
 			_exit(0);
 		for (int i = 0; i < n; i++)
 			sum += *(char *)iov[i].iov_base;
-		sum += win[ZT_PAGES(draw(&seed, WINDOW_PAGES))];
+		sum += win[ZT_PAGES(zt_draw(&seed, WINDOW_PAGES))];
 		if (flags)
-			win[draw(&seed, ZT_PAGES(WINDOW_PAGES))] = sum;
+			win[zt_draw(&seed, ZT_PAGES(WINDOW_PAGES))] = sum;
 	}
 }
 
@@ -85,9 +78,9 @@ static void killed(struct __test_metadata *_metadata, enum zt_path path, int vic
 		   uint64_t *seed, volatile uint32_t *calls)
 {
 	/* When it has begun so many calls (0: perhaps not even opened the device), and a bit. */
-	uint32_t begun = draw(seed, 4) ? draw(seed, 16) : 0;
-	useconds_t later = draw(seed, 2) ? draw(seed, 4000) : 0;
-	unsigned int flags = draw(seed, 4) ? 0 : ZCIO_WINDOW_WRITABLE;
+	uint32_t begun = zt_draw(seed, 4) ? zt_draw(seed, 16) : 0;
+	useconds_t later = zt_draw(seed, 2) ? zt_draw(seed, 4000) : 0;
+	unsigned int flags = zt_draw(seed, 4) ? 0 : ZCIO_WINDOW_WRITABLE;
 	int ends[2], size = 1 << 20, status;
 	pid_t child[2];
 

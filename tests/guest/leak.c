@@ -35,12 +35,6 @@ static void make_stream(void)
 	}
 }
 
-static uint32_t draw(uint64_t *seed, uint32_t below)
-{
-	*seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (*seed >> 33) % below;
-}
-
 /* What the processes tell each other. */
 struct shared {
 	volatile bool stop;
@@ -65,15 +59,15 @@ struct sender {
 
 static uint32_t draw_len(uint64_t *seed)
 {
-	switch (draw(seed, 8)) {
+	switch (zt_draw(seed, 8)) {
 	case 0: case 1:
-		return 1 + draw(seed, 200);
+		return 1 + zt_draw(seed, 200);
 	case 2: case 3: case 4:
-		return 1 + draw(seed, 4096);
+		return 1 + zt_draw(seed, 4096);
 	case 5: case 6:
-		return 1 + draw(seed, 9000);
+		return 1 + zt_draw(seed, 9000);
 	default:
-		return 1 + draw(seed, MOST);
+		return 1 + zt_draw(seed, MOST);
 	}
 }
 
@@ -90,8 +84,8 @@ static void all(struct __test_metadata *_metadata, int fd, const void *buf, size
 
 static void send_area(struct __test_metadata *_metadata, struct sender *s, size_t len)
 {
-	char *area = s->pool + ZT_PAGES(draw(&s->seed, 4) * AREA_PAGES);
-	size_t head = draw(&s->seed, ZT_PAGES(AREA_PAGES) - len);
+	char *area = s->pool + ZT_PAGES(zt_draw(&s->seed, 4) * AREA_PAGES);
+	size_t head = zt_draw(&s->seed, ZT_PAGES(AREA_PAGES) - len);
 	struct iovec iov[1][2] = { { zt_iov(area, ZT_PAGES(AREA_PAGES)), zt_iov(area + head, len) } };
 
 	memset(area, CANARY, ZT_PAGES(AREA_PAGES));
@@ -103,7 +97,7 @@ static void send_area(struct __test_metadata *_metadata, struct sender *s, size_
 /* Memory that goes to the socket by reference, canary around; unmapped at once. */
 static void send_spliced(struct __test_metadata *_metadata, struct sender *s, size_t len)
 {
-	size_t size = ZT_PAGES(AREA_PAGES), head = draw(&s->seed, ZT_PAGE);
+	size_t size = ZT_PAGES(AREA_PAGES), head = zt_draw(&s->seed, ZT_PAGE);
 	char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct iovec v = zt_iov(map + head, len);
 
@@ -124,7 +118,7 @@ static void send_spliced(struct __test_metadata *_metadata, struct sender *s, si
 static void plant(struct __test_metadata *_metadata, struct sender *s, const void *canary)
 {
 	size_t len = draw_len(&s->seed);
-	uint32_t kind = draw(&s->seed, 1000);
+	uint32_t kind = zt_draw(&s->seed, 1000);
 
 	if (kind == 0) {
 		/* Free memory full of canary, for whoever allocates next. */
@@ -166,7 +160,7 @@ static void send_all(struct __test_metadata *_metadata, struct sender *s)
 	memset(canary, CANARY, MOST + 1);
 	while (!s->shared->stop) {
 		size_t len = draw_len(&s->seed);
-		uint32_t kind = draw(&s->seed, 64);
+		uint32_t kind = zt_draw(&s->seed, 64);
 
 		plant(_metadata, s, canary);
 		if (kind < 16)
@@ -249,37 +243,6 @@ FIXTURE_TEARDOWN(leak)
 {
 }
 
-/* How many zeros @p begins with: word by word, as there is much to look at. */
-static size_t zeros(const char *p, size_t len)
-{
-	size_t i = 0;
-
-	for (; i < len && ((uintptr_t)(p + i) & 63); i++)
-		if (p[i])
-			return i;
-	for (; i + 64 <= len; i += 64) {
-		const uint64_t *w = (const uint64_t *)(p + i);
-
-		if (w[0] | w[1] | w[2] | w[3] | w[4] | w[5] | w[6] | w[7])
-			break;
-	}
-	for (; i < len; i++)
-		if (p[i])
-			return i;
-	return len;
-}
-
-static void all_zero(struct __test_metadata *_metadata, const char *from, const char *to,
-		     const char *what)
-{
-	size_t len = to - from, n = zeros(from, len);
-
-	ASSERT_EQ(len, n) {
-		TH_LOG("byte %zu of %zu %s is %#x%s", n, len, what, (unsigned char)from[n],
-		       (unsigned char)from[n] == CANARY ? ", the canary" : "");
-	}
-}
-
 /* For the log: where a payload differs, and what is there instead. */
 static void differs(struct __test_metadata *_metadata, const struct iovec *v, uint64_t pos,
 		    const struct zcio_payload *info)
@@ -291,7 +254,7 @@ static void differs(struct __test_metadata *_metadata, const struct iovec *v, ui
 		first++;
 	while (got[last - 1] == want[last - 1])
 		last--;
-	zero = zeros((const char *)got + first, last - first);
+	zero = zt_zeros(got + first, last - first);
 	for (from = 0; from < PERIOD; from++)
 		if (!memcmp(got + first, stream + from, last - first < 16 ? last - first : 16))
 			break;
@@ -305,36 +268,22 @@ static void differs(struct __test_metadata *_metadata, const struct iovec *v, ui
 	TH_LOG("%s", memchr(got, CANARY, v->iov_len) ? "the canary is in it" : "no canary is in it");
 }
 
-/*
- * Looks at one region and the payloads in it, of which there are @n at most; returns how
- * many these are. @whole: also where no page can be.
- */
+/* Looks at one region and the payloads in it, of which there are @n at most: how many. */
 static int look(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self,
 		const struct iovec *region, const struct iovec *payloads,
-		const struct zcio_payload *info, int n, bool whole)
+		const struct zcio_payload *info, int n, bool all)
 {
-	uintptr_t start = ((uintptr_t)region->iov_base + ZT_PAGE - 1) & ~(ZT_PAGE - 1);
-	const char *from = (const char *)start, *to;
-	int count = 0;
+	int count = zt_region(_metadata, region, payloads, n, all);
 
-	to = (const char *)(((uintptr_t)region->iov_base + region->iov_len) & ~(ZT_PAGE - 1));
-	for (; count < n && (const char *)payloads[count].iov_base < to; count++) {
-		const struct iovec *payload = &payloads[count];
+	for (int i = 0; i < count; i++) {
+		const struct iovec *payload = &payloads[i];
 
-		ASSERT_LE((uintptr_t)from, (uintptr_t)payload->iov_base);
-		ASSERT_LE((uintptr_t)payload->iov_base + payload->iov_len, (uintptr_t)to);
 		ASSERT_EQ(0, memcmp(payload->iov_base, stream + self->pos % PERIOD, payload->iov_len)) {
 			TH_LOG("payload %llu is not the stream", (unsigned long long)self->payloads);
-			differs(_metadata, payload, self->pos, &info[count]);
+			differs(_metadata, payload, self->pos, &info[i]);
 		}
 		self->pos += payload->iov_len;
-		all_zero(_metadata, from, payload->iov_base, "before a payload");
-		from = (const char *)payload->iov_base + payload->iov_len;
 	}
-	if (count && !whole)
-		to = (const char *)(((uintptr_t)from + ZT_PAGE - 1) & ~(ZT_PAGE - 1));
-	if (count || whole)
-		all_zero(_metadata, from, to, count ? "behind a payload" : "in an untouched region");
 	return count;
 }
 
@@ -344,16 +293,16 @@ static bool receive(struct __test_metadata *_metadata, FIXTURE_DATA(leak) *self)
 	static const unsigned char sizes[] = { 1, 2, 3, 3, 4, 16 };
 	struct iovec regions[128], iov[128];
 	struct zcio_payload info[128];
-	uint32_t pages = sizes[draw(&self->seed, ARRAY_SIZE(sizes))];
-	uint32_t count = 1 + draw(&self->seed, WINDOW_PAGES / pages < 128 ? WINDOW_PAGES / pages : 128);
-	uint32_t first = draw(&self->seed, WINDOW_PAGES - count * pages + 1);
-	bool every = draw(&self->seed, 64) == 0;
-	uint32_t sample = draw(&self->seed, count);
+	uint32_t pages = sizes[zt_draw(&self->seed, ARRAY_SIZE(sizes))];
+	uint32_t count = 1 + zt_draw(&self->seed, WINDOW_PAGES / pages < 128 ? WINDOW_PAGES / pages : 128);
+	uint32_t first = zt_draw(&self->seed, WINDOW_PAGES - count * pages + 1);
+	bool every = zt_draw(&self->seed, 64) == 0;
+	uint32_t sample = zt_draw(&self->seed, count);
 	int n, seen = 0;
 
 	for (uint32_t i = 0; i < count; i++) {
 		/* Some do not begin or end at a page: their whole pages count. */
-		uint32_t cut = pages > 1 && draw(&self->seed, 4) == 0 ? 1 + draw(&self->seed, 4095) : 0;
+		uint32_t cut = pages > 1 && zt_draw(&self->seed, 4) == 0 ? 1 + zt_draw(&self->seed, 4095) : 0;
 
 		regions[i] = zt_iov(self->z.win + ZT_PAGES(first + i * pages) + cut, ZT_PAGES(pages) - cut);
 	}

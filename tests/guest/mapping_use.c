@@ -8,7 +8,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
-#include "zt.h"
+#include "caller.h"
 
 #define WINDOW	64
 #define POOL	64
@@ -112,44 +112,18 @@ TEST_F(use, two_threads_and_one_region)
 	ASSERT_EQ(0, zt_info(_metadata, z->ctx).window_pages);
 }
 
-struct blocked {
-	struct zt *z;
-	struct iovec iov[1];
-	struct iovec *at;	/* the array, if not iov */
-	int ret;
-	_Atomic pid_t tid;
-	pthread_t thread;
-};
-
-static void *block(void *arg)
-{
-	struct blocked *b = arg;
-
-	b->tid = syscall(SYS_gettid);
-	b->ret = zt_readv(b->z->dev, b->z->rx, b->at ? b->at : b->iov, 1, NULL, 0);
-	return NULL;
-}
-
-static void start_blocked(struct __test_metadata *_metadata, struct blocked *b)
-{
-	ASSERT_EQ(0, pthread_create(&b->thread, NULL, block, b));
-	while (!b->tid)
-		usleep(100);
-	zt_asleep(_metadata, b->tid);
-}
-
 TEST_F(use, munmap_while_a_call_waits)
 {
 	struct zt *z = &self->z;
-	struct blocked b = { .z = z, .iov = { zt_iov(z->win + ZT_PAGES(16), ZT_PAGES(4)) } };
+	struct iovec iov[] = { zt_iov(z->win + ZT_PAGES(16), ZT_PAGES(4)) };
+	struct caller c = CALLER_READV(z, iov, 1);
 
-	start_blocked(_metadata, &b);
+	caller_start(_metadata, &c);
 	ASSERT_EQ(0, munmap(z->win + ZT_PAGES(16), ZT_PAGES(4)));
 	zt_send(_metadata, z->tx, SIZE, 50);
-	ASSERT_EQ(0, pthread_join(b.thread, NULL));
-	ASSERT_EQ(-EFAULT, b.ret);
-	ASSERT_EQ(z->win + ZT_PAGES(16), b.iov[0].iov_base);
-	ASSERT_EQ(ZT_PAGES(4), b.iov[0].iov_len);
+	ASSERT_EQ(-EFAULT, caller_join(_metadata, &c));
+	ASSERT_EQ(z->win + ZT_PAGES(16), iov[0].iov_base);
+	ASSERT_EQ(ZT_PAGES(4), iov[0].iov_len);
 	zt_recv(_metadata, z->rx, SIZE, 50);
 	ASSERT_TRUE(intact(self));
 }
@@ -159,15 +133,15 @@ TEST_F(use, other_memory_put_there_while_a_call_waits)
 {
 	struct zt *z = &self->z;
 	char *at = z->win + ZT_PAGES(16);
-	struct blocked b = { .z = z, .iov = { zt_iov(at, ZT_PAGES(4)) } };
+	struct iovec iov[] = { zt_iov(at, ZT_PAGES(4)) };
+	struct caller c = CALLER_READV(z, iov, 1);
 
-	start_blocked(_metadata, &b);
+	caller_start(_metadata, &c);
 	ASSERT_EQ(at, mmap(at, ZT_PAGES(4), PROT_READ | PROT_WRITE,
 			   MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	memset(at, 9, ZT_PAGES(4));
 	zt_send(_metadata, z->tx, SIZE, 50);
-	ASSERT_EQ(0, pthread_join(b.thread, NULL));
-	ASSERT_EQ(-EFAULT, b.ret);
+	ASSERT_EQ(-EFAULT, caller_join(_metadata, &c));
 	zt_recv(_metadata, z->rx, SIZE, 50);
 	for (size_t i = 0; i < ZT_PAGES(4); i++)
 		ASSERT_EQ(9, at[i]);
@@ -177,19 +151,17 @@ TEST_F(use, other_memory_put_there_while_a_call_waits)
 TEST_F(use, array_unmapped_while_a_call_waits)
 {
 	struct zt *z = &self->z;
-	struct blocked b = { .z = z };
 	struct iovec *iov = mmap(NULL, ZT_PAGE, PROT_READ | PROT_WRITE,
 				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct caller c = CALLER_READV(z, iov, 1);
 	uint64_t pages = zt_info(_metadata, z->ctx).window_pages;
 
 	ASSERT_NE(MAP_FAILED, iov);
 	iov[0] = zt_iov(z->win + ZT_PAGES(16), ZT_PAGES(4));
-	b.at = iov;
-	start_blocked(_metadata, &b);
+	caller_start(_metadata, &c);
 	ASSERT_EQ(0, munmap(iov, ZT_PAGE));
 	zt_send(_metadata, z->tx, SIZE, 50);
-	ASSERT_EQ(0, pthread_join(b.thread, NULL));
-	ASSERT_EQ(-EFAULT, b.ret);
+	ASSERT_EQ(-EFAULT, caller_join(_metadata, &c));
 	zt_recv(_metadata, z->rx, SIZE, 50);
 	ASSERT_EQ(pages, zt_info(_metadata, z->ctx).window_pages);
 	ASSERT_EQ(ZT_PAGES(4), zt_zeros(z->win + ZT_PAGES(16), ZT_PAGES(4)));
@@ -199,15 +171,15 @@ TEST_F(use, array_unmapped_while_a_call_waits)
 TEST_F(use, socket_closed_while_a_call_waits)
 {
 	struct zt *z = &self->z;
-	struct blocked b = { .z = z, .iov = { zt_iov(z->win + ZT_PAGES(16), ZT_PAGES(4)) } };
+	struct iovec iov[] = { zt_iov(z->win + ZT_PAGES(16), ZT_PAGES(4)) };
+	struct caller c = CALLER_READV(z, iov, 1);
 
-	start_blocked(_metadata, &b);
+	caller_start(_metadata, &c);
 	ASSERT_EQ(0, close(z->rx));
 	zt_send(_metadata, z->tx, 1000, 50);
-	ASSERT_EQ(0, pthread_join(b.thread, NULL));
-	ASSERT_EQ(1, b.ret);
-	ASSERT_EQ(1000, b.iov[0].iov_len);
-	ASSERT_EQ(1000, zt_same(b.iov[0].iov_base, 1000, 50));
+	ASSERT_EQ(1, caller_join(_metadata, &c));
+	ASSERT_EQ(1000, iov[0].iov_len);
+	ASSERT_EQ(1000, zt_same(iov[0].iov_base, 1000, 50));
 	ASSERT_TRUE(intact(self));
 }
 

@@ -168,17 +168,11 @@ static inline bool race_at(struct __test_metadata *_metadata, struct side *call,
 	return held;
 }
 
-static inline uint32_t race_draw(uint64_t *seed, uint32_t below)
-{
-	*seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
-	return (*seed >> 33) % below;
-}
-
 /* Both begin at about the same time. */
 static inline void race_by_chance(struct __test_metadata *_metadata, struct side *call,
 				  struct side *other, uint64_t *seed)
 {
-	uint32_t wait = race_draw(seed, 20000);
+	uint32_t wait = zt_draw(seed, 20000);
 
 	side_make(_metadata, call);
 	side_make(_metadata, other);

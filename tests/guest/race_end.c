@@ -167,7 +167,7 @@ static bool end_it(struct __test_metadata *_metadata, FIXTURE_DATA(ending) *self
 	while (!*self->begun || (point && point_hits(_metadata, point) == before))
 		usleep(200);
 	if (!point)
-		usleep(race_draw(&self->seed, 2000));
+		usleep(zt_draw(&self->seed, 2000));
 	if (how == KILLED) {
 		ASSERT_EQ(0, kill(pid, SIGKILL));
 	} else {

@@ -87,8 +87,7 @@ static void *read_all(void *arg)
 				note(r, buf, n);
 			continue;
 		}
-		for (int i = 0; i < REGIONS; i++)
-			iov[i] = zt_iov(win + ZT_PAGES(i * REGION_PAGES), ZT_PAGES(REGION_PAGES));
+		zt_regions(iov, win, REGIONS, REGION_PAGES);
 		n = zt_readv(r->dev, r->fd, iov, REGIONS, NULL, 0);
 		for (int i = 0; i < n; i++)
 			note(r, iov[i].iov_base, iov[i].iov_len);

@@ -157,14 +157,11 @@ static int take(struct __test_metadata *_metadata, packet *self, int count, size
 
 	ASSERT_GE(128, count);
 	ASSERT_GE(WINDOW, count * pages);
-	for (int i = 0; i < count; i++)
-		regions[i] = zt_iov(self->z.win + ZT_PAGES(i * pages), ZT_PAGES(pages));
-	memcpy(iov, regions, sizeof(iov));
-	n = zt_readv(self->z.dev, self->z.rx, iov, count, info, flags);
+	zt_regions(regions, self->z.win, count, pages);
+	n = zt_take(_metadata, self->z.dev, self->z.rx, regions, count, iov, info, flags);
 	if (n < 0)
 		return n;
 	ASSERT_LT(0, n);
-	dg_around(_metadata, regions, count, iov, n);
 	for (int i = 0; i < n; i++) {
 		const struct zcio_payload *p = &info[i];
 

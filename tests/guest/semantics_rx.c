@@ -7,9 +7,8 @@
  */
 #include <linux/sockios.h>
 #include <sys/sendfile.h>
-#include <sys/syscall.h>
 
-#include "datagram.h"
+#include "caller.h"
 
 #define WINDOW	1100
 
@@ -59,15 +58,14 @@ static void put(struct __test_metadata *_metadata, rx *self, size_t len)
  */
 static size_t take(struct __test_metadata *_metadata, rx *self, struct iovec *iov, int count)
 {
-	struct iovec *old = malloc(count * sizeof(*iov));
+	struct iovec *regions = malloc(count * sizeof(*iov));
 	struct zcio_payload *info = calloc(count, sizeof(*info));
 	size_t bytes = 0;
 	int n;
 
-	memcpy(old, iov, count * sizeof(*iov));
-	n = zt_readv(self->z.dev, self->z.rx, iov, count, info, 0);
+	memcpy(regions, iov, count * sizeof(*iov));
+	n = zt_take(_metadata, self->z.dev, self->z.rx, regions, count, iov, info, 0);
 	ASSERT_LT(0, n) TH_LOG("%s", strerror(-n));
-	ASSERT_GE(count, n);
 	self->seen = 0;
 	for (int i = 0; i < n; i++) {
 		char *at = iov[i].iov_base;
@@ -84,13 +82,10 @@ static size_t take(struct __test_metadata *_metadata, rx *self, struct iovec *io
 		self->seen |= info[i].why;
 		bytes += len;
 	}
-	dg_around(_metadata, old, count, iov, n);
-	for (int i = n; i < count; i++)
-		ASSERT_EQ(0, memcmp(&old[i], &iov[i], sizeof(*iov)));
 	ASSERT_GE(self->sent, self->got);
 	self->calls++;
 	self->payloads += n;
-	free(old);
+	free(regions);
 	free(info);
 	return bytes;
 }
@@ -161,8 +156,7 @@ TEST_F(rx, older_content_of_all_regions_is_gone)
 		put(_metadata, self, 6000);
 		take_all(_metadata, self, 4 * i, 4);
 	}
-	for (int i = 0; i < 4; i++)
-		iov[i] = zt_iov(w + ZT_PAGES(8 * i), ZT_PAGES(8));
+	zt_regions(iov, w, 4, 8);
 	put(_metadata, self, 10);
 	/* take() looks for zeros everywhere else. */
 	ASSERT_EQ(10, take(_metadata, self, iov, 4));
@@ -204,8 +198,7 @@ TEST_F(rx, count_1024)
 	zt_stream_start(_metadata, &s);
 	self->sent = 2 << 20;
 	while (self->got < self->sent) {
-		for (int i = 0; i < ZCIO_MAX_ELEMENTS; i++)
-			iov[i] = zt_iov(self->z.win + ZT_PAGES(i), ZT_PAGE);
+		zt_regions(iov, self->z.win, ZCIO_MAX_ELEMENTS, 1);
 		take(_metadata, self, iov, ZCIO_MAX_ELEMENTS);
 	}
 	zt_stream_join(_metadata, &s);
@@ -246,45 +239,25 @@ TEST_F(rx, recv_with_MSG_PEEK_takes_nothing_away)
 	zt_nothing(_metadata, self->z.rx);
 }
 
-struct waiter {
-	struct zt *z;
-	struct iovec iov[8];
-	_Atomic pid_t tid;
-	int ret;
-};
-
-static void *wait_for_data(void *arg)
-{
-	struct waiter *w = arg;
-
-	w->tid = syscall(SYS_gettid);
-	w->ret = zt_readv(w->z->dev, w->z->rx, w->iov, 8, NULL, 0);
-	return NULL;
-}
-
 TEST_F(rx, SO_RCVLOWAT_is_respected)
 {
-	struct waiter w = { .z = &self->z };
-	int low = 6000;
-	pthread_t thread;
+	struct iovec iov[8];
+	struct caller c = CALLER_READV(&self->z, iov, 8);
+	int low = 6000, n;
 	size_t got = 0;
 
-	for (int i = 0; i < 8; i++)
-		w.iov[i] = zt_iov(self->z.win + ZT_PAGES(4 * i), ZT_PAGES(4));
+	zt_regions(iov, self->z.win, 8, 4);
 	ASSERT_EQ(0, setsockopt(self->z.rx, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low)));
 	put(_metadata, self, 1000);
-	ASSERT_EQ(0, pthread_create(&thread, NULL, wait_for_data, &w));
-	while (!w.tid)
-		usleep(100);
-	zt_asleep(_metadata, w.tid);
+	caller_start(_metadata, &c);
 	put(_metadata, self, 1000);
-	zt_asleep(_metadata, w.tid);
+	zt_asleep(_metadata, c.tid);
 	zt_send(_metadata, self->z.tx, 4000, self->sent);
-	ASSERT_EQ(0, pthread_join(thread, NULL));
-	ASSERT_LT(0, w.ret);
-	for (int i = 0; i < w.ret; i++) {
-		ASSERT_EQ(w.iov[i].iov_len, zt_same(w.iov[i].iov_base, w.iov[i].iov_len, got));
-		got += w.iov[i].iov_len;
+	n = caller_join(_metadata, &c);
+	ASSERT_LT(0, n);
+	for (int i = 0; i < n; i++) {
+		ASSERT_EQ(iov[i].iov_len, zt_same(iov[i].iov_base, iov[i].iov_len, got));
+		got += iov[i].iov_len;
 	}
 	ASSERT_EQ(6000, got);
 }
@@ -327,12 +300,9 @@ static void urgent(struct __test_metadata *_metadata, rx *self, enum zt_path pat
 			struct iovec regions[8];
 			int count;
 
-			for (int i = 0; i < 8; i++)
-				regions[i] = zt_iov(self->z.win + ZT_PAGES(4 * i), ZT_PAGES(4));
-			memcpy(iov, regions, sizeof(regions));
-			count = zt_readv(self->z.dev, self->z.rx, iov, 8, NULL, 0);
+			zt_regions(regions, self->z.win, 8, 4);
+			count = zt_take(_metadata, self->z.dev, self->z.rx, regions, 8, iov, NULL, 0);
 			ASSERT_LT(0, count);
-			dg_around(_metadata, regions, 8, iov, count);
 			for (int i = 0; i < count; i++) {
 				ASSERT_GE(n - got, iov[i].iov_len);
 				ASSERT_EQ(0, memcmp(iov[i].iov_base, buf + got, iov[i].iov_len));

@@ -8,9 +8,8 @@
  * timeout: 240
  */
 #include <linux/sockios.h>
-#include <sys/syscall.h>
 
-#include "zt.h"
+#include "caller.h"
 
 #define POOL	2048
 
@@ -282,47 +281,40 @@ static void no_op(int sig)
 {
 }
 
-struct writer {
-	struct zt *z;
-	pair *iov;
-	struct zcio_payload info[1];
-	uint64_t taken;
-	_Atomic pid_t tid;
-	int ret;
-	pthread_t thread;
+/* A call that has taken a part of 3 MiB and waits for room for the rest. */
+struct waiting {
+	struct caller c;
+	struct zcio_payload info;
+	pair iov;
 };
 
-static void *write_it(void *arg)
+static void begin(struct __test_metadata *_metadata, struct zt *z, struct waiting *w)
 {
-	struct writer *w = arg;
+	narrow(_metadata, z);
+	prepare(z, w->iov, 0, 800, 9, 3 << 20, 0);
+	w->c = (struct caller)CALLER_WRITEV(z, &w->iov, 1);
+	w->c.writev.payloads = ZT_PTR(&w->info);
+	caller_start(_metadata, &w->c);
+}
 
-	w->tid = syscall(SYS_gettid);
-	w->ret = zt_writev(w->z->dev, w->z->rx, w->iov, 1, w->info, 0, &w->taken);
-	return NULL;
+/* It says how much that was. */
+static void part_taken(struct __test_metadata *_metadata, struct waiting *w)
+{
+	ASSERT_EQ(0, caller_join(_metadata, &w->c));
+	ASSERT_LT(0, w->c.writev.taken);
+	ASSERT_EQ(0, check_partial(_metadata, &w->iov, 1, w->c.writev.taken, 0, &w->info));
 }
 
 TEST_F(tx, part_taken_when_a_signal_comes)
 {
-	struct sigaction act = { .sa_handler = no_op, .sa_flags = SA_RESTART };
 	struct zt *z = &self->z;
-	struct writer w = { .z = z };
-	size_t len = 3 << 20;
-	pair iov[1];
+	struct waiting w;
 
-	narrow(_metadata, z);
-	ASSERT_EQ(0, sigaction(SIGUSR1, &act, NULL));
-	prepare(z, iov[0], 0, 800, 9, len, 0);
-	w.iov = iov;
-	ASSERT_EQ(0, pthread_create(&w.thread, NULL, write_it, &w));
-	while (!w.tid)
-		usleep(100);
-	zt_asleep(_metadata, w.tid);
-	ASSERT_EQ(0, pthread_kill(w.thread, SIGUSR1));
-	ASSERT_EQ(0, pthread_join(w.thread, NULL));
-	ASSERT_EQ(0, w.ret);
-	ASSERT_LT(0, w.taken);
-	ASSERT_EQ(0, check_partial(_metadata, iov, 1, w.taken, 0, w.info));
-	zt_recv(_metadata, z->tx, w.taken, 0);
+	caller_catches(_metadata, true);
+	begin(_metadata, z, &w);
+	caller_signal(_metadata, &w.c);
+	part_taken(_metadata, &w);
+	zt_recv(_metadata, z->tx, w.c.writev.taken, 0);
 	zt_nothing(_metadata, z->tx);
 }
 
@@ -348,23 +340,12 @@ TEST_F(tx, part_taken_when_SO_SNDTIMEO_is_over)
 TEST_F(tx, part_taken_when_the_peer_resets)
 {
 	struct zt *z = &self->z;
-	struct writer w = { .z = z };
-	size_t len = 3 << 20;
-	pair iov[1];
+	struct waiting w;
 
-	narrow(_metadata, z);
 	signal(SIGPIPE, no_op);
-	prepare(z, iov[0], 0, 800, 9, len, 0);
-	w.iov = iov;
-	ASSERT_EQ(0, pthread_create(&w.thread, NULL, write_it, &w));
-	while (!w.tid)
-		usleep(100);
-	zt_asleep(_metadata, w.tid);
+	begin(_metadata, z, &w);
 	zt_reset(_metadata, z->tx);
-	ASSERT_EQ(0, pthread_join(w.thread, NULL));
-	ASSERT_EQ(0, w.ret);
-	ASSERT_LT(0, w.taken);
-	ASSERT_EQ(0, check_partial(_metadata, iov, 1, w.taken, 0, w.info));
+	part_taken(_metadata, &w);
 }
 
 /* Held back by ZCIO_MORE until the next call; the kernel lets it go after a while. */

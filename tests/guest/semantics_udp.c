@@ -9,34 +9,7 @@
  */
 #include <time.h>
 
-#include "datagram.h"
-
-FIXTURE(udp)
-{
-	struct dg d;
-};
-
-FIXTURE_VARIANT(udp)
-{
-	enum zt_path path;
-	enum dg_kind kind;
-};
-
-FIXTURE_VARIANT_ADD(udp, lo4) { .path = ZT_LO4, .kind = DG_CONNECTED };
-FIXTURE_VARIANT_ADD(udp, lo6) { .path = ZT_LO6, .kind = DG_PLAIN };
-FIXTURE_VARIANT_ADD(udp, wire4) { .path = ZT_WIRE4, .kind = DG_PLAIN };
-FIXTURE_VARIANT_ADD(udp, wire6_connected) { .path = ZT_WIRE6, .kind = DG_CONNECTED };
-FIXTURE_VARIANT_ADD(udp, wire_mapped) { .path = ZT_WIRE4, .kind = DG_MAPPED };
-
-FIXTURE_SETUP(udp)
-{
-	dg_open(_metadata, &self->d, variant->path, variant->kind);
-}
-
-FIXTURE_TEARDOWN(udp)
-{
-	zcio_close(self->d.z.ctx);
-}
+#include "udp.h"
 
 TEST_F(udp, one_datagram_is_one_payload_or_ends_with_one)
 {
@@ -355,16 +328,15 @@ static void multicast(struct __test_metadata *_metadata, size_t len)
 	zt_open(_metadata, &z, 0, 0);
 	win = zcio_window(z.ctx, ZT_PAGES(32 * 16), ZCIO_WINDOW_WRITABLE);
 	ASSERT_NE(NULL, win);
-	for (int i = 0; i < 32; i++)
-		iov[i] = zt_iov(win + ZT_PAGES(16 * i), ZT_PAGES(16));
+	zt_regions(iov, win, 32, 16);
 	n = zt_readv(z.dev, rx[0], iov, 32, info, 0);
 	ASSERT_LT(0, n);
 	/* There may be more than one. */
 	for (int i = 0; i < n && at < len; i++) {
 		ASSERT_EQ(iov[i].iov_len, zt_same(iov[i].iov_base, iov[i].iov_len, at));
 		at += iov[i].iov_len;
-		memset(dg_down(iov[i].iov_base), 0xee,
-		       dg_up((char *)iov[i].iov_base + iov[i].iov_len) - dg_down(iov[i].iov_base));
+		memset(zt_down(iov[i].iov_base), 0xee,
+		       zt_up((char *)iov[i].iov_base + iov[i].iov_len) - zt_down(iov[i].iov_base));
 	}
 	ASSERT_EQ(len, at);
 	TH_LOG("the first payload: mapped %llu, copied %llu, why %#x", (unsigned long long)info[0].mapped,

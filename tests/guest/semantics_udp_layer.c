@@ -7,39 +7,12 @@
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 
-#include "datagram.h"
+#include "udp.h"
 
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT	103
 #define UDP_GRO		104
 #endif
-
-FIXTURE(udp)
-{
-	struct dg d;
-};
-
-FIXTURE_VARIANT(udp)
-{
-	enum zt_path path;
-	enum dg_kind kind;
-};
-
-FIXTURE_VARIANT_ADD(udp, lo4) { .path = ZT_LO4, .kind = DG_CONNECTED };
-FIXTURE_VARIANT_ADD(udp, lo6) { .path = ZT_LO6, .kind = DG_PLAIN };
-FIXTURE_VARIANT_ADD(udp, wire4) { .path = ZT_WIRE4, .kind = DG_PLAIN };
-FIXTURE_VARIANT_ADD(udp, wire6_connected) { .path = ZT_WIRE6, .kind = DG_CONNECTED };
-FIXTURE_VARIANT_ADD(udp, wire_mapped) { .path = ZT_WIRE4, .kind = DG_MAPPED };
-
-FIXTURE_SETUP(udp)
-{
-	dg_open(_metadata, &self->d, variant->path, variant->kind);
-}
-
-FIXTURE_TEARDOWN(udp)
-{
-	zcio_close(self->d.z.ctx);
-}
 
 /* ---- what the network layer joins ---- */
 
@@ -88,17 +61,14 @@ TEST_F(udp, UDP_GRO_tells_the_size_of_segments)
 	send_segments(_metadata, d, size, count);
 	while (got < count) {
 		struct zcio_payload info[32];
-		struct iovec iov[32], old[32];
+		struct iovec regions[32], iov[32];
 		size_t at = 0;
 		int n;
 
-		for (int i = 0; i < 32; i++)
-			old[i] = zt_iov(d->z.win + ZT_PAGES(8 * i), ZT_PAGES(8));
-		memcpy(iov, old, sizeof(iov));
-		n = zt_readv(d->z.dev, d->z.rx, iov, 32, info, 0);
+		zt_regions(regions, d->z.win, 32, 8);
+		n = zt_take(_metadata, d->z.dev, d->z.rx, regions, 32, iov, info, 0);
 		ASSERT_LT(0, n);
 		calls++;
-		dg_around(_metadata, old, 32, iov, n);
 		for (int i = 0; i < n; i++) {
 			const unsigned char *p = iov[i].iov_base;
 

@@ -7,11 +7,9 @@
  *
  * timeout: 180
  */
-#include <grp.h>
 #include <linux/sock_diag.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 
+#include "caller.h"
 #include "datagram.h"
 
 FIXTURE(queue)
@@ -76,12 +74,7 @@ static long udp_pages(struct __test_metadata *_metadata)
 /* Another context, of a user who may hold @pages pages. */
 static void become_limited(struct __test_metadata *_metadata, struct dg *d, size_t pages)
 {
-	struct rlimit limit = { ZT_PAGES(pages), ZT_PAGES(pages) };
-
-	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
-	ASSERT_EQ(0, setgroups(0, NULL));
-	ASSERT_EQ(0, setresgid(65534, 65534, 65534));
-	ASSERT_EQ(0, setresuid(65534, 65534, 65534));
+	zt_limited(_metadata, pages);
 	zcio_close(d->z.ctx);
 	d->z.ctx = zcio_open();
 	ASSERT_NE(NULL, d->z.ctx);
@@ -113,8 +106,7 @@ TEST_F_TIMEOUT(queue, datagrams_put_back_again_and_again_are_charged_once, 60)
 			;
 		full = 0;
 		for (int call = 0; call < 20; call++) {
-			for (int i = 0; i < 32; i++)
-				iov[i] = zt_iov(d->z.win + ZT_PAGES(4 * i), ZT_PAGES(4));
+			zt_regions(iov, d->z.win, 32, 4);
 			ASSERT_EQ(-ENOBUFS, zt_readv(d->z.dev, d->z.rx, iov, 32, NULL, 0));
 			puts++;
 			/* More may have come meanwhile, but nothing went. */
@@ -159,8 +151,7 @@ TEST_F(queue, nothing_is_lost_between_failing_calls)
 				dg_recv(_metadata, d, step % 2 ? MSG_PEEK : 0);
 				continue;
 			}
-			for (int i = 0; i < 16; i++)
-				iov[i] = zt_iov(d->z.win + ZT_PAGES(4 * i), ZT_PAGES(4));
+			zt_regions(iov, d->z.win, 16, 4);
 			n = zt_readv(d->z.dev, d->z.rx, iov, 16, NULL, ZCIO_DONTWAIT);
 			if (n == -ENOBUFS) {
 				failed++;
@@ -211,8 +202,7 @@ TEST_F(queue, closed_with_datagrams_put_back)
 	become_limited(_metadata, d, 0);
 	for (int i = 0; i < 10; i++)
 		dg_send(_metadata, d, 1000 + 500 * i);
-	for (int i = 0; i < 8; i++)
-		iov[i] = zt_iov(d->z.win + ZT_PAGES(4 * i), ZT_PAGES(4));
+	zt_regions(iov, d->z.win, 8, 4);
 	ASSERT_EQ(-ENOBUFS, zt_readv(d->z.dev, d->z.rx, iov, 8, NULL, 0));
 	ASSERT_LT(0, charged(_metadata, d->z.rx));
 	ASSERT_EQ(0, close(d->z.rx));
@@ -261,41 +251,16 @@ TEST_F(queue, refused_is_told_before_datagrams)
 	dg_drain(_metadata, d);
 }
 
-struct caller {
-	struct zt *z;
-	struct iovec iov;
-	_Atomic pid_t tid;
-	int ret;
-	pthread_t thread;
-};
-
-static void *run(void *arg)
-{
-	struct caller *c = arg;
-
-	c->tid = syscall(SYS_gettid);
-	c->ret = zt_readv(c->z->dev, c->z->rx, &c->iov, 1, NULL, 0);
-	return NULL;
-}
-
-static void start(struct __test_metadata *_metadata, struct caller *c)
-{
-	ASSERT_EQ(0, pthread_create(&c->thread, NULL, run, c));
-	while (!c->tid)
-		usleep(100);
-	zt_asleep(_metadata, c->tid);
-}
-
 TEST_F(queue, refused_while_waiting)
 {
 	struct dg *d = &self->d;
-	struct caller c = { .z = &d->z, .iov = zt_iov(d->z.win, ZT_PAGE) };
+	struct iovec iov = zt_iov(d->z.win, ZT_PAGE);
+	struct caller c = CALLER_READV(&d->z, &iov, 1);
 
-	start(_metadata, &c);
+	caller_start(_metadata, &c);
 	ASSERT_EQ(0, close(d->z.tx));
 	ASSERT_EQ(1, send(d->z.rx, "x", 1, 0));
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(-ECONNREFUSED, c.ret);
+	ASSERT_EQ(-ECONNREFUSED, caller_join(_metadata, &c));
 }
 
 /* ---- shutdown ---- */
@@ -303,13 +268,13 @@ TEST_F(queue, refused_while_waiting)
 TEST_F(queue, shutdown_while_waiting_is_0)
 {
 	struct dg *d = &self->d;
-	struct caller c = { .z = &d->z, .iov = zt_iov(d->z.win, ZT_PAGE) }, before = c;
+	struct iovec iov = zt_iov(d->z.win, ZT_PAGE), before = iov;
+	struct caller c = CALLER_READV(&d->z, &iov, 1);
 
-	start(_metadata, &c);
+	caller_start(_metadata, &c);
 	ASSERT_EQ(0, shutdown(d->z.rx, SHUT_RD));
-	ASSERT_EQ(0, pthread_join(c.thread, NULL));
-	ASSERT_EQ(0, c.ret);
-	ASSERT_EQ(0, memcmp(&before.iov, &c.iov, sizeof(c.iov)));
+	ASSERT_EQ(0, caller_join(_metadata, &c));
+	ASSERT_EQ(0, memcmp(&before, &iov, sizeof(iov)));
 }
 
 /* What recv() says after a shutdown, zc_readv says: first what is queued, then 0. */
@@ -352,8 +317,7 @@ static void *read_on(void *arg)
 		struct iovec iov[4];
 		int n;
 
-		for (int i = 0; i < 4; i++)
-			iov[i] = zt_iov(r->win + ZT_PAGES(2 * i), ZT_PAGES(2));
+		zt_regions(iov, r->win, 4, 2);
 		n = zt_readv(r->z->dev, r->z->rx, iov, 4, NULL, 0);
 		if (n == -EAGAIN)	/* SO_RCVTIMEO: to look at *stop */
 			continue;

@@ -63,8 +63,7 @@ static void keep(struct __test_metadata *_metadata, FIXTURE_DATA(receiving) *sel
 		struct iovec iov[4];
 		int n;
 
-		for (int i = 0; i < 4; i++)
-			iov[i] = zt_iov(z->win + ZT_PAGES(self->pages + 8 * i), ZT_PAGES(8));
+		zt_regions(iov, z->win + ZT_PAGES(self->pages), 4, 8);
 		n = zt_readv(z->dev, z->rx, iov, 4, info, 0);
 		ASSERT_LE(0, n);
 		if (!n)
@@ -295,14 +294,11 @@ static void send_file(struct __test_metadata *_metadata, int fd, int go, size_t 
 }
 
 /* Memory put into a pipe and from there into the socket, by reference all the way. */
-static void send_splice(struct __test_metadata *_metadata, int fd, int go, size_t bytes)
+static void splice_all(struct __test_metadata *_metadata, int fd, char *buf, size_t bytes)
 {
-	char *buf = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int p[2];
 
-	ASSERT_NE(MAP_FAILED, buf);
 	ASSERT_EQ(0, pipe2(p, O_CLOEXEC));
-	zt_fill(buf, bytes, 0);
 	for (size_t at = 0; at < bytes;) {
 		struct iovec v = zt_iov(buf + at, bytes - at);
 		ssize_t n = vmsplice(p[1], &v, 1, 0);
@@ -316,6 +312,17 @@ static void send_splice(struct __test_metadata *_metadata, int fd, int go, size_
 			n -= m;
 		}
 	}
+	close(p[0]);
+	close(p[1]);
+}
+
+static void send_splice(struct __test_metadata *_metadata, int fd, int go, size_t bytes)
+{
+	char *buf = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, buf);
+	zt_fill(buf, bytes, 0);
+	splice_all(_metadata, fd, buf, bytes);
 	wait_go(go);
 	memset(buf, SCRIBBLE, bytes);
 }
@@ -325,25 +332,11 @@ static void send_pool_plainly(struct __test_metadata *_metadata, int fd, int go,
 {
 	struct zcio_ctx *ctx = zcio_open();
 	char *pool;
-	int p[2];
 
 	ASSERT_NE(NULL, ctx);
 	pool = zt_pool(_metadata, ctx, bytes / ZT_PAGE + 1);
-	ASSERT_EQ(0, pipe2(p, O_CLOEXEC));
 	zt_fill(pool, bytes, 0);
-	for (size_t at = 0; at < bytes;) {
-		struct iovec v = zt_iov(pool + at, bytes - at);
-		ssize_t n = vmsplice(p[1], &v, 1, 0);
-
-		ASSERT_LT(0, n);
-		at += n;
-		while (n) {
-			ssize_t m = splice(p[0], NULL, fd, NULL, n, 0);
-
-			ASSERT_LT(0, m);
-			n -= m;
-		}
-	}
+	splice_all(_metadata, fd, pool, bytes);
 	wait_go(go);
 	memset(pool, SCRIBBLE, bytes);
 }

@@ -95,12 +95,9 @@ static void take(struct __test_metadata *_metadata, struct zt *z, struct side *s
 
 	ASSERT_GE(64, count);
 	ASSERT_GE(PAGES, s->page + count * pages);
-	for (int i = 0; i < count; i++)
-		regions[i] = zt_iov(s->win + ZT_PAGES(s->page + i * pages), ZT_PAGES(pages));
-	memcpy(iov, regions, sizeof(iov));
-	n = zt_readv(z->dev, s->rx, iov, count, info, 0);
+	zt_regions(regions, s->win + ZT_PAGES(s->page), count, pages);
+	n = zt_take(_metadata, z->dev, s->rx, regions, count, iov, info, 0);
 	ASSERT_LT(0, n);
-	dg_around(_metadata, regions, count, iov, n);
 	for (int i = 0; i < n; i++) {
 		ASSERT_EQ(iov[i].iov_len, zt_same(iov[i].iov_base, iov[i].iov_len, s->got)) {
 			TH_LOG("byte %llu of the stream", (unsigned long long)s->got);
@@ -132,9 +129,9 @@ static void let_go(struct side *s, unsigned int flags)
 {
 	if (flags & ZCIO_WINDOW_WRITABLE)
 		for (size_t i = 0; i < s->count; i++)
-			memset(dg_down(s->kept[i].iov_base), SCRIBBLE,
-			       dg_up((char *)s->kept[i].iov_base + s->kept[i].iov_len) -
-			       dg_down(s->kept[i].iov_base));
+			memset(zt_down(s->kept[i].iov_base), SCRIBBLE,
+			       zt_up((char *)s->kept[i].iov_base + s->kept[i].iov_len) -
+			       zt_down(s->kept[i].iov_base));
 	s->count = 0;
 	s->page = 0;
 }
@@ -197,16 +194,15 @@ TEST_F(two, frames_in_one_page_are_right_when_read_in_parts)
 		put(_metadata, b, 1400);
 		zt_acked(_metadata, a->tx);
 		while (a->got < a->sent) {
-			seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
-			if (seed >> 62 == 0) {
-				size_t len = (seed >> 33) % 3000 + 1;
+			if (zt_draw(&seed, 4) == 0) {
+				size_t len = 1 + zt_draw(&seed, 3000);
 
 				if (len > a->sent - a->got)
 					len = a->sent - a->got;
 				zt_recv(_metadata, a->rx, len, a->got);
 				a->got += len;
 			} else {
-				take(_metadata, &self->z, a, 1 + (seed >> 33) % 5, 1 + (seed >> 40) % 4);
+				take(_metadata, &self->z, a, 1 + zt_draw(&seed, 5), 1 + zt_draw(&seed, 4));
 			}
 			still_there(_metadata, a);
 			let_go(a, variant->flags);
@@ -393,12 +389,9 @@ static void ring_receive(struct __test_metadata *_metadata, struct ring *r,
 	size_t at = 0;
 	int n;
 
-	for (int i = 0; i < 64; i++)
-		regions[i] = zt_iov(d->z.win + ZT_PAGES(4 * i), ZT_PAGES(4));
-	memcpy(iov, regions, sizeof(iov));
-	n = zt_readv(d->z.dev, d->z.rx, iov, 64, info, 0);
+	zt_regions(regions, d->z.win, 64, 4);
+	n = zt_take(_metadata, d->z.dev, d->z.rx, regions, 64, iov, info, 0);
 	ASSERT_LT(0, n);
-	dg_around(_metadata, regions, 64, iov, n);
 	for (int again = 0; again < 2; again++) {
 		d->got = first;
 		at = 0;
@@ -516,8 +509,7 @@ static void sent_and_written(struct __test_metadata *_metadata, FIXTURE_DATA(wri
 
 	ASSERT_EQ((ssize_t)OWN, splice(self->p[0], NULL, d->z.tx, NULL, OWN, 0));
 	d->len[d->sent++] = OWN;
-	for (int i = 0; i < 16; i++)
-		regions[i] = zt_iov(d->z.win + ZT_PAGES(16 * i), ZT_PAGES(16));
+	zt_regions(regions, d->z.win, 16, 16);
 	ASSERT_EQ(1, dg_take(_metadata, d, regions, 16));
 	copied = d->copied;
 	ASSERT_EQ(0, d->mapped);
