@@ -10,57 +10,38 @@
 #include <linux/sockios.h>
 #include <sys/uio.h>
 
-#include "race.h"
+#include "meanwhile.h"
 
 #define KEPT		1000	/* bytes received before, into the first region */
 #define LEN		20000	/* bytes to receive */
-#define PATTERN		0x5a
 #define REGIONS		2
 #define REGION_PAGES	4
 #define AT		8	/* where the call's regions begin, in pages */
 #define OTHER_AT	16	/* and another reader's */
 #define WINDOW_PAGES	24
 #define SENDING_PAGES	5
-#define ELSEWHERE	((void *)0x500000000000)	/* where nothing is ever mapped */
 
-enum does {
-	UNMAPS_ALL,
-	UNMAPS_LAST,
-	PUTS_MEMORY,
-	PUTS_WINDOW,
+enum {
+	PUTS_WINDOW = DOES_MORE,
 	PUTS_WRITABLE_WINDOW,
-	PROTECTS,
-	MOVES,
-	DROPS,
-	CLOSES_CONTEXT,
-	CLOSES_SOCKET,
-	SHUTS_DOWN,
-	RESETS,
 	READS_ELSEWHERE,
 	READS_THERE,
 	RECEIVES,
-	TOUCHES,
-	TUNES,
-	UNMAPS_ARRAY,
-	FORKS,
 };
 
 struct race {
-	struct zt z;
-	struct zcio_ctx *another, *sender;
+	struct scene s;
+	struct zcio_ctx *sender;
 	char *sending;		/* the sender's pool */
 	uint64_t sent[SENDING_PAGES];	/* the frames that it last sent */
-	char *regions;
 	struct iovec kept;
 	struct zcio_readv args;
-	struct iovec *iov;	/* in a page of its own */
+	struct iovec *iov;
 	int ret;
 	/* what the other side took, if anything */
-	enum does does;
 	struct iovec others[REGIONS];
 	char taken[LEN];
 	int took;
-	bool moved;
 };
 
 FIXTURE(reader)
@@ -71,7 +52,7 @@ FIXTURE(reader)
 
 FIXTURE_VARIANT(reader)
 {
-	enum does does;
+	int does;
 };
 
 FIXTURE_VARIANT_ADD(reader, window_unmapped) { UNMAPS_ALL };
@@ -112,101 +93,41 @@ static void read_to(struct race *r, char *to)
 	struct iovec *iov = r->others;
 	int n;
 
-	for (int i = 0; i < REGIONS; i++)
-		iov[i] = zt_iov(to + ZT_PAGES(i * REGION_PAGES), ZT_PAGES(REGION_PAGES));
-	n = zt_readv(zcio_ctx_fd(r->another), r->z.rx, iov, REGIONS, NULL, ZCIO_DONTWAIT);
+	zt_regions(iov, to, REGIONS, REGION_PAGES);
+	n = zt_readv(zcio_ctx_fd(r->s.another), r->s.z.rx, iov, REGIONS, NULL, ZCIO_DONTWAIT);
 	for (int i = 0; i < n; i++)
 		r->took += iov[i].iov_len;
 	/* The other may empty the regions before this is looked at. */
-	if (n > 0 && r->does == READS_ELSEWHERE)
+	if (n > 0 && r->s.does == READS_ELSEWHERE)
 		for (int i = 0, at = 0; i < n; at += iov[i++].iov_len)
 			memcpy(r->taken + at, iov[i].iov_base, iov[i].iov_len);
-}
-
-static void put(struct race *r, int prot, int flags, int fd)
-{
-	char *p = mmap(r->regions, CALL_LEN, prot, flags | MAP_FIXED, fd, 0);
-
-	if (p == r->regions && r->does == PUTS_MEMORY)
-		memset(p, PATTERN, CALL_LEN);
-	r->moved |= p != r->regions;
 }
 
 static void other_side(void *arg)
 {
 	struct race *r = arg;
-	volatile char sum = 0;
-	pid_t child;
+	int window = zcio_ctx_fd(r->s.another);
 
-	switch (r->does) {
-	case UNMAPS_ALL:
-		munmap(r->z.win, ZT_PAGES(WINDOW_PAGES));
-		break;
-	case UNMAPS_LAST:
-		munmap(r->regions + ZT_PAGES(REGION_PAGES), ZT_PAGES(REGION_PAGES));
-		break;
-	case PUTS_MEMORY:
-		put(r, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
-		break;
+	switch (r->s.does) {
 	case PUTS_WINDOW:
-		put(r, PROT_READ, MAP_SHARED, zcio_ctx_fd(r->another));
+		scene_put(&r->s, PROT_READ, MAP_SHARED, window, ZCIO_MMAP_WINDOW);
 		break;
 	case PUTS_WRITABLE_WINDOW:
-		put(r, PROT_READ | PROT_WRITE, MAP_SHARED, zcio_ctx_fd(r->another));
-		break;
-	case PROTECTS:
-		mprotect(r->regions, CALL_LEN, PROT_NONE);
-		break;
-	case MOVES:
-		r->moved = mremap(r->z.win, ZT_PAGES(WINDOW_PAGES), ZT_PAGES(WINDOW_PAGES),
-				  MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE) != MAP_FAILED;
-		break;
-	case DROPS:
-		madvise(r->regions, CALL_LEN, MADV_DONTNEED);
-		break;
-	case CLOSES_CONTEXT:
-		zcio_close(r->z.ctx);
-		break;
-	case CLOSES_SOCKET:
-		close(r->z.rx);
-		break;
-	case SHUTS_DOWN:
-		shutdown(r->z.rx, SHUT_RD);
-		break;
-	case RESETS:
-		setsockopt(r->z.tx, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 },
-			   sizeof(struct linger));
-		close(r->z.tx);
+		scene_put(&r->s, PROT_READ | PROT_WRITE, MAP_SHARED, window, ZCIO_MMAP_WINDOW);
 		break;
 	case READS_ELSEWHERE:
-		read_to(r, r->z.win + ZT_PAGES(OTHER_AT));
+		read_to(r, r->s.map + ZT_PAGES(OTHER_AT));
 		break;
 	case READS_THERE:
-		read_to(r, r->regions);
+		read_to(r, r->s.at);
 		break;
 	case RECEIVES:
-		r->took = recv(r->z.rx, r->taken, 5000, MSG_DONTWAIT);
+		r->took = recv(r->s.z.rx, r->taken, 5000, MSG_DONTWAIT);
 		if (r->took < 0)
 			r->took = 0;
 		break;
-	case TOUCHES:
-		for (size_t i = 0; i < CALL_LEN; i += ZT_PAGE)
-			sum += r->regions[i];
-		break;
-	case TUNES:
-		for (int i = 0; i < 20; i++)
-			ioctl(zcio_ctx_fd(r->z.ctx), ZCIO_IOC_TUNE,
-			      &(struct zcio_tune){ .copy_threshold = i % 2 ? 0 : 1 << 30 });
-		break;
-	case UNMAPS_ARRAY:
-		munmap(r->iov, ZT_PAGE);
-		break;
-	case FORKS:
-		child = fork();
-		if (!child)
-			_exit(0);
-		waitpid(child, NULL, 0);
-		break;
+	default:
+		meanwhile(&r->s);
 	}
 }
 
@@ -214,7 +135,7 @@ static void call_side(void *arg)
 {
 	struct race *r = arg;
 
-	r->ret = zt_readv_raw(r->z.dev, &r->args);
+	r->ret = zt_readv_raw(r->s.z.dev, &r->args);
 }
 
 /* ---- a round ---- */
@@ -226,44 +147,45 @@ static void feed(struct __test_metadata *_metadata, struct race *r, size_t len, 
 				     zt_iov(r->sending, len) } };
 
 	if (!r->sender) {
-		zt_send(_metadata, r->z.tx, len, pos);
+		zt_send(_metadata, r->s.z.tx, len, pos);
 		return;
 	}
 	zt_fill(r->sending, len, pos);
 	for (int i = 0; i < SENDING_PAGES; i++)
 		r->sent[i] = zt_pfn(_metadata, r->sending + ZT_PAGES(i));
-	ASSERT_EQ(1, zt_writev(zcio_ctx_fd(r->sender), r->z.tx, iov, 1, NULL, 0, NULL));
+	ASSERT_EQ(1, zt_writev(zcio_ctx_fd(r->sender), r->s.z.tx, iov, 1, NULL, 0, NULL));
 }
 
 static void prepare(struct __test_metadata *_metadata, struct race *r, enum zt_path path,
 		    bool zero_copy, unsigned int flags)
 {
-	zt_open(_metadata, &r->z, WINDOW_PAGES, 0);
-	zt_tcp(_metadata, path, &r->z.rx, &r->z.tx);
-	r->another = zcio_open();
-	ASSERT_NE(NULL, r->another);
+	zt_open(_metadata, &r->s.z, WINDOW_PAGES, 0);
+	zt_tcp(_metadata, path, &r->s.z.rx, &r->s.z.tx);
+	scene_open(_metadata, &r->s);
 	r->sender = NULL;
 	if (zero_copy) {
 		r->sender = zcio_open();
 		ASSERT_NE(NULL, r->sender);
 		r->sending = zt_pool(_metadata, r->sender, SENDING_PAGES);
 	}
-	r->regions = r->z.win + ZT_PAGES(AT);
-	r->iov = mmap(NULL, ZT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, r->iov);
+	r->s.map = r->s.z.win;
+	r->s.map_len = ZT_PAGES(WINDOW_PAGES);
+	r->s.at = r->s.z.win + ZT_PAGES(AT);
+	r->s.len = CALL_LEN;
+	r->s.less = PROT_NONE;
+	r->s.shut = SHUT_RD;
+	r->iov = r->s.array;
 	r->took = 0;
-	r->moved = false;
 	memset(r->others, 0, sizeof(r->others));
 
 	feed(_metadata, r, KEPT, 0);
-	zt_arrived(_metadata, r->z.rx, KEPT);
-	r->kept = zt_iov(r->z.win, ZT_PAGES(REGION_PAGES));
-	ASSERT_EQ(1, zt_readv(r->z.dev, r->z.rx, &r->kept, 1, NULL, 0));
+	zt_arrived(_metadata, r->s.z.rx, KEPT);
+	r->kept = zt_iov(r->s.z.win, ZT_PAGES(REGION_PAGES));
+	ASSERT_EQ(1, zt_readv(r->s.z.dev, r->s.z.rx, &r->kept, 1, NULL, 0));
 	ASSERT_EQ(KEPT, r->kept.iov_len);
-	for (int i = 0; i < REGIONS; i++)
-		r->iov[i] = zt_iov(r->regions + ZT_PAGES(i * REGION_PAGES), ZT_PAGES(REGION_PAGES));
+	zt_regions(r->iov, r->s.at, REGIONS, REGION_PAGES);
 	r->args = (struct zcio_readv){
-		.fd = r->z.rx, .iov = ZT_PTR(r->iov), .iovcnt = REGIONS, .flags = flags,
+		.fd = r->s.z.rx, .iov = ZT_PTR(r->iov), .iovcnt = REGIONS, .flags = flags,
 	};
 }
 
@@ -274,18 +196,18 @@ static void page_is(struct __test_metadata *_metadata, struct race *r, char *pag
 	static char copy[ZT_PAGE];
 
 	if (!peek_page(page, copy)) {
-		ASSERT_TRUE(r->does == UNMAPS_ALL ||
-			    (r->does == UNMAPS_LAST && page >= r->regions + ZT_PAGES(REGION_PAGES)));
+		ASSERT_TRUE(r->s.does == UNMAPS_ALL ||
+			    (r->s.does == UNMAPS_LAST && page >= r->s.at + ZT_PAGES(REGION_PAGES)));
 		return;
 	}
-	if (r->does == PUTS_MEMORY) {
+	if (r->s.does == PUTS_MEMORY) {
 		ASSERT_TRUE(all_bytes(copy, ZT_PAGE, PATTERN));
 		return;
 	}
 	if (zt_same(copy + (from - page), len, pos) == len)
 		return;
-	ASSERT_TRUE(r->does == DROPS || r->does == PUTS_WINDOW || r->does == PUTS_WRITABLE_WINDOW) {
-		TH_LOG("page %zd of the window is not what was delivered", (page - r->z.win) / ZT_PAGE);
+	ASSERT_TRUE(r->s.does == DROPS || r->s.does == PUTS_WINDOW || r->s.does == PUTS_WRITABLE_WINDOW) {
+		TH_LOG("page %zd of the window is not what was delivered", (page - r->s.z.win) / ZT_PAGE);
 	}
 	ASSERT_EQ(ZT_PAGE, zt_zeros(copy, ZT_PAGE));
 }
@@ -298,8 +220,8 @@ static size_t delivered(struct __test_metadata *_metadata, struct race *r, uint6
 	for (int i = 0; i < r->ret; i++) {
 		char *from = r->iov[i].iov_base, *end = from + r->iov[i].iov_len;
 
-		ASSERT_LE((char *)r->regions, from);
-		ASSERT_GE((char *)r->regions + CALL_LEN, end);
+		ASSERT_LE((char *)r->s.at, from);
+		ASSERT_GE((char *)r->s.at + CALL_LEN, end);
 		while (look && from < end) {
 			char *page = (char *)((uintptr_t)from & ~(ZT_PAGE - 1));
 			size_t len = page + ZT_PAGE < end ? page + ZT_PAGE - from : end - from;
@@ -379,7 +301,7 @@ static void may_fail(struct __test_metadata *_metadata, struct race *r)
 
 	if (r->ret > 0 || (r->ret == -EAGAIN && r->took))
 		return;
-	ASSERT_TRUE(r->ret ? also[r->does] == -r->ret : r->does == SHUTS_DOWN) {
+	ASSERT_TRUE(r->ret ? also[r->s.does] == -r->ret : r->s.does == SHUTS_DOWN) {
 		TH_LOG("it returned %d", r->ret);
 	}
 }
@@ -388,7 +310,7 @@ static void may_fail(struct __test_metadata *_metadata, struct race *r)
 static void nobody_elses(struct __test_metadata *_metadata, struct race *r)
 {
 	for (size_t at = 0; at < CALL_LEN; at += ZT_PAGE) {
-		uint64_t pfn = zt_pfn(_metadata, r->regions + at);
+		uint64_t pfn = zt_pfn(_metadata, r->s.at + at);
 
 		for (int i = 0; pfn && i < SENDING_PAGES; i++)
 			ASSERT_NE(r->sent[i], pfn) {
@@ -401,63 +323,47 @@ static void look(struct __test_metadata *_metadata, struct race *r)
 {
 	uint64_t pos = KEPT;
 
-	ASSERT_FALSE(r->moved);
+	ASSERT_FALSE(r->s.moved);
 	may_fail(_metadata, r);
-	if (r->does == PROTECTS)
-		ASSERT_EQ(0, mprotect(r->regions, CALL_LEN, PROT_READ));
-	if (r->does == UNMAPS_ARRAY) {
+	if (r->s.does == PROTECTS)
+		ASSERT_EQ(0, mprotect(r->s.at, CALL_LEN, PROT_READ));
+	if (r->s.does == UNMAPS_ARRAY) {
 		/* How much was taken shows in what is left, once all has come. */
 		int left = -1, coming = -1;
 
 		for (int i = 0; coming && i < 10000; i++) {
-			ASSERT_EQ(0, ioctl(r->z.tx, SIOCOUTQ, &coming));
+			ASSERT_EQ(0, ioctl(r->s.z.tx, SIOCOUTQ, &coming));
 			usleep(coming ? 1000 : 0);
 		}
 		ASSERT_EQ(0, coming);
-		ASSERT_EQ(0, ioctl(r->z.rx, FIONREAD, &left));
+		ASSERT_EQ(0, ioctl(r->s.z.rx, FIONREAD, &left));
 		ASSERT_EQ(r->ret < 0, left == LEN);
 		pos = KEPT + LEN - left;
-	} else if (r->does == READS_THERE) {
+	} else if (r->s.does == READS_THERE) {
 		pos = same_regions(_metadata, r);
 	} else {
 		pos = both(_metadata, r);
 	}
-	if (r->does == PUTS_MEMORY)
-		ASSERT_TRUE(all_bytes(r->regions, CALL_LEN, PATTERN));
-	if (r->does == PUTS_WRITABLE_WINDOW && r->sender)
+	if (r->s.does == PUTS_MEMORY)
+		ASSERT_TRUE(all_bytes(r->s.at, CALL_LEN, PATTERN));
+	if (r->s.does == PUTS_WRITABLE_WINDOW && r->sender)
 		nobody_elses(_metadata, r);
-	if (r->does != CLOSES_SOCKET && r->does != RESETS) {
-		zt_recv(_metadata, r->z.rx, KEPT + LEN - pos, pos);
-		if (r->does != SHUTS_DOWN)
-			zt_nothing(_metadata, r->z.rx);
+	if (r->s.does != CLOSES_SOCKET && r->s.does != RESETS) {
+		zt_recv(_metadata, r->s.z.rx, KEPT + LEN - pos, pos);
+		if (r->s.does != SHUTS_DOWN)
+			zt_nothing(_metadata, r->s.z.rx);
 	}
-	if (r->does != UNMAPS_ALL)
+	if (r->s.does != UNMAPS_ALL)
 		ASSERT_EQ(KEPT, zt_same(r->kept.iov_base, KEPT, 0));
 }
 
 static void finish(struct __test_metadata *_metadata, struct race *r)
 {
-	/* What was unmapped may be somebody else's by now. */
-	if (r->does == UNMAPS_LAST)
-		munmap(r->z.win, ZT_PAGES(AT + REGION_PAGES)),
-		munmap(r->z.win + ZT_PAGES(OTHER_AT), ZT_PAGES(WINDOW_PAGES - OTHER_AT));
-	else if (r->does != UNMAPS_ALL)
-		munmap(r->z.win, ZT_PAGES(WINDOW_PAGES));
-	if (r->does != UNMAPS_ARRAY)
-		munmap(r->iov, ZT_PAGE);
-	if (r->does != CLOSES_SOCKET)
-		close(r->z.rx);
-	if (r->does != RESETS)
-		close(r->z.tx);
 	if (r->sender) {
 		zcio_unmap(r->sending, ZT_PAGES(SENDING_PAGES));
 		zcio_close(r->sender);
 	}
-	zt_settled(_metadata, r->another, 0, 0);
-	if (r->does != CLOSES_CONTEXT)
-		zcio_close(r->z.ctx);
-	ASSERT_EQ(1, zt_info(_metadata, r->another).total_contexts);
-	zcio_close(r->another);
+	scene_close(_metadata, &r->s);
 }
 
 /* ---- the moments ---- */
@@ -471,13 +377,13 @@ TEST_F(reader, at_some_moment)
 {
 	struct race *r = &self->r;
 
-	r->does = variant->does;
+	r->s.does = variant->does;
 	for (int round = 0; round < 8; round++) {
 		int way = round % ARRAY_SIZE(ways);
 
 		prepare(_metadata, r, ways[way].path, ways[way].zero_copy, ZCIO_DONTWAIT);
 		feed(_metadata, r, LEN, KEPT);
-		zt_arrived(_metadata, r->z.rx, LEN);
+		zt_arrived(_metadata, r->s.z.rx, LEN);
 		race_by_chance(_metadata, &(struct side){ call_side, r },
 			       &(struct side){ other_side, r }, &self->seed);
 		look(_metadata, r);
@@ -490,7 +396,7 @@ TEST_F(reader, while_it_waits)
 {
 	struct race *r = &self->r;
 
-	r->does = variant->does;
+	r->s.does = variant->does;
 	for (int way = 0; way < (int)ARRAY_SIZE(ways); way++) {
 		struct side call = { call_side, r };
 
@@ -498,13 +404,13 @@ TEST_F(reader, while_it_waits)
 		side_start(_metadata, &call);
 		zt_asleep(_metadata, call.tid);
 		other_side(r);
-		if (r->does == SHUTS_DOWN)
+		if (r->s.does == SHUTS_DOWN)
 			side_join(_metadata, &call);
 		/* Little enough for one call, after which nobody would take the rest. */
-		if (r->does != RESETS)
-			feed(_metadata, r, r->does == CLOSES_SOCKET ? KEPT : LEN, KEPT);
-		if (r->does == SHUTS_DOWN)
-			zt_arrived(_metadata, r->z.rx, LEN);
+		if (r->s.does != RESETS)
+			feed(_metadata, r, r->s.does == CLOSES_SOCKET ? KEPT : LEN, KEPT);
+		if (r->s.does == SHUTS_DOWN)
+			zt_arrived(_metadata, r->s.z.rx, LEN);
 		else
 			side_join(_metadata, &call);
 		look(_metadata, r);
@@ -522,7 +428,7 @@ TEST_F_TIMEOUT(reader, at_each_point, 120)
 
 	if (!points())
 		SKIP(return, RACE_SKIP);
-	r->does = variant->does;
+	r->s.does = variant->does;
 	for (int i = 0; i < (int)ARRAY_SIZE(call_points); i++) {
 		for (int way = 0; way < (int)ARRAY_SIZE(ways); way++) {
 			bool held;
@@ -530,7 +436,7 @@ TEST_F_TIMEOUT(reader, at_each_point, 120)
 			do {
 				prepare(_metadata, r, ways[way].path, ways[way].zero_copy, ZCIO_DONTWAIT);
 				feed(_metadata, r, LEN, KEPT);
-				zt_arrived(_metadata, r->z.rx, LEN);
+				zt_arrived(_metadata, r->s.z.rx, LEN);
 				held = race_at(_metadata, &(struct side){ call_side, r },
 					       &(struct side){ other_side, r }, call_points[i]);
 				look(_metadata, r);

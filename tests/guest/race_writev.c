@@ -8,49 +8,29 @@
  *
  * timeout: 300
  */
-#include "race.h"
+#include "meanwhile.h"
 
 #define GUARD_PAGES	4
 #define GUARD		0x77
 #define MARK		0xb6	/* what is written to the areas meanwhile */
-#define PATTERN		0x5a
 #define MOST_PAGES	64	/* in the two areas together */
 #define OTHER_POS	(1ULL << 24)	/* where in the stream another sender's bytes are from */
-#define ELSEWHERE	((void *)0x500000000000)	/* where nothing is ever mapped */
 
-enum does {
-	UNMAPS_ALL,
-	UNMAPS_LAST,
-	PUTS_MEMORY,
-	PUTS_POOL,
-	PROTECTS,
-	MOVES,
-	DROPS,
-	CLOSES_CONTEXT,
-	CLOSES_SOCKET,
-	SHUTS_DOWN,
-	RESETS,
+enum {
+	PUTS_POOL = DOES_MORE,
 	WRITES,
-	READS,
 	SENDS_SAME,
 	SENDS_OVERLAP,
 	SENDS_BEHIND,
-	TUNES,
-	UNMAPS_ARRAY,
-	FORKS,
 };
 
 struct race {
-	struct zt z;		/* sends on rx, the peer is tx */
+	struct scene s;		/* sends on rx, the peer is tx */
 	int rx2, tx2;		/* where another sender sends to */
-	struct zcio_ctx *another;
-	enum does does;
-	size_t len;		/* of the two areas together */
-	char *areas, *behind;	/* and the other sender's own area */
-	struct iovec (*iov)[2];	/* in a page of its own */
+	char *behind;		/* the other sender's own area */
+	struct iovec (*iov)[2];
 	struct zcio_writev args;
 	int ret, ret2;
-	bool moved;
 	char got[ZT_PAGES(MOST_PAGES + GUARD_PAGES)], got2[ZT_PAGES(MOST_PAGES)];
 	size_t gotten;
 };
@@ -63,7 +43,7 @@ FIXTURE(sender)
 
 FIXTURE_VARIANT(sender)
 {
-	enum does does;
+	int does;
 };
 
 FIXTURE_VARIANT_ADD(sender, pool_unmapped) { UNMAPS_ALL };
@@ -78,7 +58,7 @@ FIXTURE_VARIANT_ADD(sender, socket_closed) { CLOSES_SOCKET };
 FIXTURE_VARIANT_ADD(sender, socket_shut_down) { SHUTS_DOWN };
 FIXTURE_VARIANT_ADD(sender, connection_reset) { RESETS };
 FIXTURE_VARIANT_ADD(sender, area_written) { WRITES };
-FIXTURE_VARIANT_ADD(sender, area_read) { READS };
+FIXTURE_VARIANT_ADD(sender, area_read) { TOUCHES };
 FIXTURE_VARIANT_ADD(sender, same_areas_sent) { SENDS_SAME };
 FIXTURE_VARIANT_ADD(sender, overlapping_area_sent) { SENDS_OVERLAP };
 FIXTURE_VARIANT_ADD(sender, another_sender) { SENDS_BEHIND };
@@ -90,7 +70,7 @@ FIXTURE_SETUP(sender)
 {
 	self->r = calloc(1, sizeof(*self->r));
 	ASSERT_NE(NULL, self->r);
-	self->r->does = variant->does;
+	self->r->s.does = variant->does;
 	self->seed = 20261121 + variant->does;
 }
 
@@ -105,96 +85,32 @@ static void send_also(struct race *r, int fd, char *from, size_t len)
 {
 	struct iovec iov[1][2] = { { zt_iov(from, len), zt_iov(from, len) } };
 
-	r->ret2 = zt_writev(zcio_ctx_fd(r->another), fd, iov, 1, NULL, ZCIO_NOSIGNAL, NULL);
-}
-
-static void put(struct race *r, int flags, int fd, uint64_t offset)
-{
-	char *p = mmap(r->areas, r->len, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, (off_t)offset);
-
-	if (p == r->areas && r->does == PUTS_MEMORY)
-		memset(p, PATTERN, r->len);
-	r->moved |= p != r->areas;
-}
-
-static size_t pool_len(struct race *r)
-{
-	return r->len + 2 * ZT_PAGES(GUARD_PAGES);
+	r->ret2 = zt_writev(zcio_ctx_fd(r->s.another), fd, iov, 1, NULL, ZCIO_NOSIGNAL, NULL);
 }
 
 static void other_side(void *arg)
 {
 	struct race *r = arg;
-	volatile char sum = 0;
-	pid_t child;
+	struct scene *s = &r->s;
 
-	switch (r->does) {
-	case UNMAPS_ALL:
-		munmap(r->z.pool, pool_len(r));
-		break;
-	case UNMAPS_LAST:
-		munmap(r->areas + r->len / 2, r->len / 2);
-		break;
-	case PUTS_MEMORY:
-		put(r, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		break;
+	switch (s->does) {
 	case PUTS_POOL:
-		put(r, MAP_SHARED, zcio_ctx_fd(r->another), ZCIO_MMAP_POOL);
-		break;
-	case PROTECTS:
-		mprotect(r->areas, r->len, PROT_READ);
-		break;
-	case MOVES:
-		r->moved = mremap(r->z.pool, pool_len(r), pool_len(r),
-				  MREMAP_MAYMOVE | MREMAP_FIXED, ELSEWHERE) != MAP_FAILED;
-		break;
-	case DROPS:
-		madvise(r->areas, r->len, MADV_DONTNEED);
-		break;
-	case CLOSES_CONTEXT:
-		zcio_close(r->z.ctx);
-		break;
-	case CLOSES_SOCKET:
-		close(r->z.rx);
-		break;
-	case SHUTS_DOWN:
-		shutdown(r->z.rx, SHUT_WR);
-		break;
-	case RESETS:
-		setsockopt(r->z.tx, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 },
-			   sizeof(struct linger));
-		close(r->z.tx);
+		scene_put(s, PROT_READ | PROT_WRITE, MAP_SHARED, zcio_ctx_fd(s->another), ZCIO_MMAP_POOL);
 		break;
 	case WRITES:
-		memset(r->areas, MARK, r->len);
-		break;
-	case READS:
-		for (size_t i = 0; i < r->len; i += ZT_PAGE)
-			sum += r->areas[i];
+		memset(s->at, MARK, s->len);
 		break;
 	case SENDS_SAME:
-		send_also(r, r->rx2, r->areas, r->len);
+		send_also(r, r->rx2, s->at, s->len);
 		break;
 	case SENDS_OVERLAP:
-		send_also(r, r->rx2, r->areas + r->len / 4, r->len / 2);
+		send_also(r, r->rx2, s->at + s->len / 4, s->len / 2);
 		break;
 	case SENDS_BEHIND:
-		send_also(r, r->z.rx, r->behind, ZT_PAGES(GUARD_PAGES));
+		send_also(r, s->z.rx, r->behind, ZT_PAGES(GUARD_PAGES));
 		break;
-	case TUNES:
-		for (int i = 0; i < 20; i++)
-			ioctl(zcio_ctx_fd(r->z.ctx), ZCIO_IOC_TUNE,
-			      &(struct zcio_tune){ .copy_threshold = i % 2 ? 0 : 1 << 30 });
-		break;
-	case UNMAPS_ARRAY:
-		munmap(r->iov, ZT_PAGE);
-		break;
-	case FORKS:
-		child = fork();
-		if (!child)
-			_exit(0);
-		waitpid(child, NULL, 0);
-		break;
+	default:
+		meanwhile(s);
 	}
 }
 
@@ -202,7 +118,7 @@ static void call_side(void *arg)
 {
 	struct race *r = arg;
 
-	r->ret = zt_writev_raw(r->z.dev, &r->args);
+	r->ret = zt_writev_raw(r->s.z.dev, &r->args);
 }
 
 /* ---- a round ---- */
@@ -210,48 +126,49 @@ static void call_side(void *arg)
 static void prepare(struct __test_metadata *_metadata, struct race *r, enum zt_path path,
 		    size_t pages, int buffer)
 {
-	r->len = ZT_PAGES(pages);
-	zt_open(_metadata, &r->z, 0, pages + 2 * GUARD_PAGES);
-	r->another = zcio_open();
-	ASSERT_NE(NULL, r->another);
-	zt_tcp(_metadata, path, &r->z.rx, &r->z.tx);
+	zt_open(_metadata, &r->s.z, 0, pages + 2 * GUARD_PAGES);
+	scene_open(_metadata, &r->s);
+	zt_tcp(_metadata, path, &r->s.z.rx, &r->s.z.tx);
 	zt_tcp(_metadata, path, &r->rx2, &r->tx2);
-	setsockopt(r->z.rx, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof(buffer));
-	r->areas = r->z.pool + ZT_PAGES(GUARD_PAGES);
-	r->behind = r->areas + r->len;
-	memset(r->z.pool, GUARD, ZT_PAGES(GUARD_PAGES));
-	zt_fill(r->areas, r->len, 0);
+	setsockopt(r->s.z.rx, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof(buffer));
+	r->s.map = r->s.z.pool;
+	r->s.map_len = ZT_PAGES(pages + 2 * GUARD_PAGES);
+	r->s.at = r->s.z.pool + ZT_PAGES(GUARD_PAGES);
+	r->s.len = ZT_PAGES(pages);
+	r->s.less = PROT_READ;
+	r->s.shut = SHUT_WR;
+	r->behind = r->s.at + r->s.len;
+	memset(r->s.z.pool, GUARD, ZT_PAGES(GUARD_PAGES));
+	zt_fill(r->s.at, r->s.len, 0);
 	zt_fill(r->behind, ZT_PAGES(GUARD_PAGES), OTHER_POS);
-	r->iov = mmap(NULL, ZT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, r->iov);
+	r->iov = r->s.array;
 	for (int i = 0; i < 2; i++)
 		for (int j = 0; j < 2; j++)
-			r->iov[i][j] = zt_iov(r->areas + i * r->len / 2, r->len / 2);
+			r->iov[i][j] = zt_iov(r->s.at + i * r->s.len / 2, r->s.len / 2);
 	r->args = (struct zcio_writev){
-		.fd = r->z.rx, .iov = ZT_PTR(r->iov), .iovcnt = 2, .flags = ZCIO_NOSIGNAL,
+		.fd = r->s.z.rx, .iov = ZT_PTR(r->iov), .iovcnt = 2, .flags = ZCIO_NOSIGNAL,
 	};
 	r->ret2 = 0;
 	r->gotten = 0;
-	r->moved = false;
 }
 
 /* All that comes out at the other end, until @call is over and nothing is on its way. */
 static void collect(struct __test_metadata *_metadata, struct race *r, struct side *call)
 {
-	while (r->does != RESETS) {
+	while (r->s.does != RESETS) {
 		bool over = call->over;
 		int left = 0;
 		ssize_t n;
 
-		if (over && r->does != CLOSES_SOCKET)
-			ASSERT_EQ(0, ioctl(r->z.rx, TIOCOUTQ, &left));
-		n = recv(r->z.tx, r->got + r->gotten, sizeof(r->got) - r->gotten, MSG_DONTWAIT);
+		if (over && r->s.does != CLOSES_SOCKET)
+			ASSERT_EQ(0, ioctl(r->s.z.rx, TIOCOUTQ, &left));
+		n = recv(r->s.z.tx, r->got + r->gotten, sizeof(r->got) - r->gotten, MSG_DONTWAIT);
 		if (n > 0) {
 			r->gotten += n;
 			continue;
 		}
 		/* Its end, or (where it stays open) all that was sent. */
-		if (n == 0 || (over && !left && r->does != CLOSES_SOCKET))
+		if (n == 0 || (over && !left && r->s.does != CLOSES_SOCKET))
 			return;
 		ASSERT_EQ(EAGAIN, errno);
 		usleep(500);
@@ -260,9 +177,9 @@ static void collect(struct __test_metadata *_metadata, struct race *r, struct si
 
 static void collect_other(struct __test_metadata *_metadata, struct race *r)
 {
-	size_t want = r->does == SENDS_SAME ? r->len : r->len / 2;
+	size_t want = r->s.does == SENDS_SAME ? r->s.len : r->s.len / 2;
 
-	if (r->does != SENDS_SAME && r->does != SENDS_OVERLAP)
+	if (r->s.does != SENDS_SAME && r->s.does != SENDS_OVERLAP)
 		return;
 	ASSERT_EQ(1, r->ret2);
 	ASSERT_EQ((ssize_t)want, recv(r->tx2, r->got2, want, MSG_WAITALL));
@@ -278,12 +195,12 @@ static void may_fail(struct __test_metadata *_metadata, struct race *r)
 		[CLOSES_SOCKET] = { EBADF }, [SHUTS_DOWN] = { EPIPE },
 		[RESETS] = { EPIPE, ECONNRESET }, [UNMAPS_ARRAY] = { EFAULT }, [FORKS] = {},
 	};
-	const int *err = also[r->does];
+	const int *err = also[r->s.does];
 
 	if (r->ret >= 0) {
-		ASSERT_EQ(r->args.taken / (r->len / 2), r->ret);
-		ASSERT_TRUE(r->args.taken == r->len || r->does == SHUTS_DOWN || r->does == RESETS ||
-			    (r->does == UNMAPS_LAST && r->args.taken == r->len / 2));
+		ASSERT_EQ(r->args.taken / (r->s.len / 2), r->ret);
+		ASSERT_TRUE(r->args.taken == r->s.len || r->s.does == SHUTS_DOWN || r->s.does == RESETS ||
+			    (r->s.does == UNMAPS_LAST && r->args.taken == r->s.len / 2));
 		return;
 	}
 	ASSERT_TRUE(err[0] == -r->ret || err[1] == -r->ret) TH_LOG("it failed: %s", strerror(-r->ret));
@@ -294,7 +211,7 @@ static void may_fail(struct __test_metadata *_metadata, struct race *r)
 static void sent_or_there(struct __test_metadata *_metadata, struct race *r)
 {
 	for (size_t i = 0; i < r->args.taken; i++) {
-		unsigned char got = r->got[i], mem = r->areas[i], own = zt_byte(i);
+		unsigned char got = r->got[i], mem = r->s.at[i], own = zt_byte(i);
 
 		ASSERT_TRUE((got == MARK && !mem) || (got == own && mem == MARK)) {
 			TH_LOG("byte %zu: %#x was sent, %#x is there, %#x was before", i, got, mem, own);
@@ -305,7 +222,7 @@ static void sent_or_there(struct __test_metadata *_metadata, struct race *r)
 /* Each page went to one of two, and zeros to the other. */
 static void one_of_two(struct __test_metadata *_metadata, struct race *r, size_t from, size_t to)
 {
-	for (size_t i = 0; i < r->len; i += ZT_PAGE) {
+	for (size_t i = 0; i < r->s.len; i += ZT_PAGE) {
 		bool here = zt_same(r->got + i, ZT_PAGE, i) == ZT_PAGE;
 		char *there = r->got2 + (i - from);
 
@@ -318,7 +235,7 @@ static void one_of_two(struct __test_metadata *_metadata, struct race *r, size_t
 			ASSERT_EQ(ZT_PAGE, zt_same(there, ZT_PAGE, i));
 		}
 	}
-	ASSERT_EQ(r->len, zt_zeros(r->areas, r->len));
+	ASSERT_EQ(r->s.len, zt_zeros(r->s.at, r->s.len));
 }
 
 /* One after the other; unless the first had to wait. */
@@ -327,89 +244,72 @@ static void one_after_the_other(struct __test_metadata *_metadata, struct race *
 	size_t behind = ZT_PAGES(GUARD_PAGES), at;
 
 	ASSERT_EQ(1, r->ret2);
-	ASSERT_EQ(r->len + behind, r->gotten);
-	at = zt_same(r->got, r->len, 0);
-	ASSERT_TRUE(waited || at == 0 || at == r->len);
+	ASSERT_EQ(r->s.len + behind, r->gotten);
+	at = zt_same(r->got, r->s.len, 0);
+	ASSERT_TRUE(waited || at == 0 || at == r->s.len);
 	ASSERT_EQ(behind, zt_same(r->got + at, behind, OTHER_POS));
-	ASSERT_EQ(r->len - at, zt_same(r->got + at + behind, r->len - at, at));
-	ASSERT_EQ(r->len + behind, zt_zeros(r->areas, r->len + behind));
+	ASSERT_EQ(r->s.len - at, zt_same(r->got + at + behind, r->s.len - at, at));
+	ASSERT_EQ(r->s.len + behind, zt_zeros(r->s.at, r->s.len + behind));
 }
 
 /* The areas: zeros where it was sent, and what it was where not. */
 static void rest_is_there(struct __test_metadata *_metadata, struct race *r)
 {
-	size_t taken = r->args.taken, len = r->does == UNMAPS_LAST ? r->len / 2 : r->len;
+	size_t taken = r->args.taken, len = r->s.does == UNMAPS_LAST ? r->s.len / 2 : r->s.len;
 
 	if (taken > len)
 		taken = len;
-	ASSERT_EQ(taken, zt_zeros(r->areas, taken));
-	ASSERT_EQ(len - taken, zt_same(r->areas + taken, len - taken, taken));
+	ASSERT_EQ(taken, zt_zeros(r->s.at, taken));
+	ASSERT_EQ(len - taken, zt_same(r->s.at + taken, len - taken, taken));
 }
 
 static void look(struct __test_metadata *_metadata, struct race *r, bool waited)
 {
-	ASSERT_FALSE(r->moved);
+	ASSERT_FALSE(r->s.moved);
 	may_fail(_metadata, r);
 	collect_other(_metadata, r);
-	if (r->does != RESETS && r->does != SENDS_BEHIND)
+	if (r->s.does != RESETS && r->s.does != SENDS_BEHIND)
 		ASSERT_EQ(r->args.taken, r->gotten);
-	switch (r->does) {
+	switch (r->s.does) {
 	case PUTS_MEMORY:
-		ASSERT_TRUE(all_bytes(r->areas, r->len, PATTERN));
+		ASSERT_TRUE(all_bytes(r->s.at, r->s.len, PATTERN));
 		break;
 	case PUTS_POOL:
 		/* One pool's pages or the other's, and no page twice. */
 		for (size_t i = 0; i < r->gotten; i += ZT_PAGE)
 			ASSERT_TRUE(zt_same(r->got + i, ZT_PAGE, i) == ZT_PAGE ||
 				    zt_zeros(r->got + i, ZT_PAGE) == ZT_PAGE);
-		ASSERT_EQ(r->len, zt_zeros(r->areas, r->len));
+		ASSERT_EQ(r->s.len, zt_zeros(r->s.at, r->s.len));
 		break;
 	case WRITES:
 		sent_or_there(_metadata, r);
 		break;
 	case SENDS_SAME:
-		one_of_two(_metadata, r, 0, r->len);
+		one_of_two(_metadata, r, 0, r->s.len);
 		break;
 	case SENDS_OVERLAP:
-		one_of_two(_metadata, r, r->len / 4, r->len / 4 * 3);
+		one_of_two(_metadata, r, r->s.len / 4, r->s.len / 4 * 3);
 		break;
 	case SENDS_BEHIND:
 		one_after_the_other(_metadata, r, waited);
 		break;
 	default:
 		ASSERT_EQ(r->gotten, zt_same(r->got, r->gotten, 0));
-		if (r->does != UNMAPS_ALL)
+		if (r->s.does != UNMAPS_ALL)
 			rest_is_there(_metadata, r);
 	}
-	if (r->does != UNMAPS_ALL) {
-		ASSERT_TRUE(all_bytes(r->z.pool, ZT_PAGES(GUARD_PAGES), GUARD));
-		ASSERT_TRUE(r->does == SENDS_BEHIND ||
+	if (r->s.does != UNMAPS_ALL) {
+		ASSERT_TRUE(all_bytes(r->s.z.pool, ZT_PAGES(GUARD_PAGES), GUARD));
+		ASSERT_TRUE(r->s.does == SENDS_BEHIND ||
 			    zt_same(r->behind, ZT_PAGES(GUARD_PAGES), OTHER_POS) == ZT_PAGES(GUARD_PAGES));
 	}
 }
 
 static void finish(struct __test_metadata *_metadata, struct race *r)
 {
-	/* What was unmapped may be somebody else's by now. */
-	if (r->does == UNMAPS_LAST) {
-		munmap(r->z.pool, ZT_PAGES(GUARD_PAGES) + r->len / 2);
-		munmap(r->behind, ZT_PAGES(GUARD_PAGES));
-	} else if (r->does != UNMAPS_ALL) {
-		munmap(r->z.pool, pool_len(r));
-	}
-	if (r->does != UNMAPS_ARRAY)
-		munmap(r->iov, ZT_PAGE);
-	if (r->does != CLOSES_SOCKET)
-		close(r->z.rx);
-	if (r->does != RESETS)
-		close(r->z.tx);
 	close(r->rx2);
 	close(r->tx2);
-	zt_settled(_metadata, r->another, 0, 0);
-	if (r->does != CLOSES_CONTEXT)
-		zcio_close(r->z.ctx);
-	ASSERT_EQ(1, zt_info(_metadata, r->another).total_contexts);
-	zcio_close(r->another);
+	scene_close(_metadata, &r->s);
 }
 
 /* ---- the moments ---- */
