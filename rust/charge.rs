@@ -50,6 +50,10 @@ pub(crate) struct Account {
     /// `None` for a user whom no limit binds.
     user: Option<User>,
     pages: Pages,
+    /// Of the pools' pages, those in line to be used again.
+    leaving: Atomic<i64>,
+    /// Pages allocated for pools, ever.
+    allocated: Atomic<u64>,
 }
 
 impl Account {
@@ -59,6 +63,8 @@ impl Account {
         Self {
             user: User::current_if_limited(),
             pages: Pages::new(),
+            leaving: Atomic::new(0),
+            allocated: Atomic::new(0),
         }
     }
 
@@ -92,6 +98,26 @@ impl Account {
     /// Pages charged now.
     pub(crate) fn pages(&self, holder: Holder) -> u64 {
         self.pages.of(holder).load(Relaxed) as u64
+    }
+
+    /// So many more of the pools' pages (or fewer) were sent and are not known to be back.
+    pub(crate) fn leaving_changed(&self, by: i64) {
+        self.leaving.add(by, Relaxed);
+    }
+
+    /// How many these are now.
+    pub(crate) fn leaving(&self) -> u64 {
+        self.leaving.load(Relaxed) as u64
+    }
+
+    /// Pages were allocated for a pool.
+    pub(crate) fn allocated(&self, n: usize) {
+        self.allocated.add(n as u64, Relaxed);
+    }
+
+    /// How many that were in all.
+    pub(crate) fn ever_allocated(&self) -> u64 {
+        self.allocated.load(Relaxed)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::context::{Context, Done};
 use crate::ground::chardev::Device;
 use crate::ground::debug::{reached, Point};
 use crate::ground::socket::Socket;
-use crate::ground::uapi::{self, Counters, InOut, Info, Readv, Tune, Writev};
+use crate::ground::uapi::{self, Counters, InOut, Info, KeptArea, Readv, Tune, Writev};
 use crate::ground::vma;
 use crate::plan::area::Rooms;
 use crate::plan::PAGE_SIZE;
@@ -25,6 +25,7 @@ const INFO: u32 = _IOWR::<Info>(uapi::MAGIC, 0);
 const READV: u32 = _IOWR::<Readv>(uapi::MAGIC, 1);
 const WRITEV: u32 = _IOWR::<Writev>(uapi::MAGIC, 2);
 const TUNE: u32 = _IOW::<Tune>(uapi::MAGIC, 3);
+const KEPT: u32 = _IOWR::<KeptArea>(uapi::MAGIC, 5);
 
 /// An open of the device.
 pub(crate) struct Open {
@@ -56,6 +57,7 @@ impl Device for Open {
         match cmd {
             READV => call(arg, receive::readv),
             WRITEV => call(arg, transmit::writev),
+            KEPT => call(arg, transmit::kept),
             INFO => call(arg, |info: &mut Info| this.info(info)),
             TUNE => this.tune(uapi::read(arg)?),
             _ => Err(ENOTTY),
@@ -67,7 +69,11 @@ impl Device for Open {
         let window = context.account.pages(Holder::Window);
         let pool = context.account.pages(Holder::Pool);
         seq_print!(to, "zcio-window-pages:\t{window}\n");
+        let leaving = context.account.leaving();
+        let allocated = context.account.ever_allocated();
         seq_print!(to, "zcio-pool-pages:\t{pool}\n");
+        seq_print!(to, "zcio-pool-leaving:\t{leaving}\n");
+        seq_print!(to, "zcio-pool-allocated:\t{allocated}\n");
         print_counters(to, "rx", &context.rx.read());
         print_counters(to, "tx", &context.tx.read());
     }
@@ -134,6 +140,7 @@ impl Open {
             copy_threshold: context.threshold(),
             window_pages: context.account.pages(Holder::Window),
             pool_pages: context.account.pages(Holder::Pool),
+            pool_leaving: context.account.leaving(),
             total_contexts: all_contexts(),
             total_window_pages: all_pages(Holder::Window),
             total_pool_pages: all_pages(Holder::Pool),

@@ -7,14 +7,20 @@
 //! the device and a peer on this machine are done with it, and it can be used again: no
 //! completion has to be waited for.
 //!
+//! A page in a slot can be written to, so it is never sealed (`OwnedPage::seal`), whether it
+//! is sent from there (`share`) or not.
+//!
 //! Lock order: the pool's mutex comes after the mmap lock, in the calls and in the fault
 //! handler alike.
 
 use crate::charge::Holder;
 use crate::context::Context;
+use crate::fifo::Fifo;
 use crate::ground::debug::{reached, Point};
 use crate::ground::page::{OwnedPage, PageRef};
 use crate::ground::vma::{Found, Mapping};
+use crate::plan::transmit::at_rest;
+use crate::plan::PAGE_SIZE;
 use core::ops::Range;
 use kernel::new_mutex;
 use kernel::prelude::*;
@@ -41,47 +47,10 @@ struct State {
     slots: KVVec<Option<OwnedPage>>,
     /// Sent, and perhaps still read by somebody: oldest first.
     leaving: Fifo,
+    /// How many of those the context has been told of.
+    told: usize,
     /// Ours alone, content unknown.
     spare: KVVec<OwnedPage>,
-}
-
-/// A queue of pages: two stacks, the one to take from in reverse.
-struct Fifo {
-    incoming: KVVec<OwnedPage>,
-    outgoing: KVVec<OwnedPage>,
-}
-
-impl Fifo {
-    fn len(&self) -> usize {
-        self.incoming.len() + self.outgoing.len()
-    }
-
-    /// Makes room for `n` more, so that `push` cannot fail.
-    fn reserve(&mut self, n: usize) -> Result {
-        let all = self.len();
-        self.incoming
-            .reserve(all + n - self.incoming.len(), GFP_KERNEL)?;
-        let missing = (all + n).saturating_sub(self.outgoing.len());
-        Ok(self.outgoing.reserve(missing, GFP_KERNEL)?)
-    }
-
-    /// Adds a page; gives it back where `reserve` had not made room.
-    fn push(&mut self, page: OwnedPage) -> Option<OwnedPage> {
-        self.incoming.push_within_capacity(page).err().map(|e| e.0)
-    }
-
-    fn pop(&mut self) -> Option<OwnedPage> {
-        if self.outgoing.is_empty() {
-            while self.outgoing.len() < self.outgoing.capacity() {
-                let Some(page) = self.incoming.pop() else {
-                    break;
-                };
-                // There is room, as the loop's condition says.
-                let _ = self.outgoing.push_within_capacity(page);
-            }
-        }
-        self.outgoing.pop()
-    }
 }
 
 impl Pool {
@@ -97,12 +66,11 @@ impl Pool {
                 return Err(e);
             }
         }
+        context.account.allocated(pages);
         let state = State {
             slots,
-            leaving: Fifo {
-                incoming: KVVec::new(),
-                outgoing: KVVec::new(),
-            },
+            leaving: Fifo::new(),
+            told: 0,
             spare: KVVec::new(),
         };
         let state = KBox::pin_init(new_mutex!(state, "zcio_pool"), GFP_KERNEL)
@@ -130,8 +98,10 @@ impl Pool {
                     self.retire(&mut state, page);
                 }
             }
+            self.tell(&mut state);
         }
         for page in &pages {
+            page.unseal();
             page.clear();
         }
         let missing = n - pages.len();
@@ -150,6 +120,7 @@ impl Pool {
                 }
             }
         }
+        self.context.account.allocated(missing);
         Ok(pages)
     }
 
@@ -166,7 +137,16 @@ impl Pool {
                 account.uncharge(Holder::Pool, 1);
             }
         }
+        self.tell(&mut state);
         account.charge(Holder::Pool, n)
+    }
+
+    /// Lets the context know how many sent pages are in line.
+    fn tell(&self, state: &mut State) {
+        let now = state.leaving.len();
+        let change = now as i64 - state.told as i64;
+        self.context.account.leaving_changed(change);
+        state.told = now;
     }
 
     /// Takes back pages that were reserved, or that stood in and are not needed.
@@ -258,6 +238,7 @@ impl Pool {
             }
             self.retire(&mut state, page);
         }
+        self.tell(&mut state);
     }
 
     /// Puts pages back that were not sent, each at its index; what stood in for them becomes
@@ -275,6 +256,13 @@ impl Pool {
                 self.context.account.uncharge(Holder::Pool, 1);
                 continue;
             };
+            if page.is_sealed() && page.refs() != 1 {
+                // Not sent, but somebody has come by it: a packet tap, say. It stays theirs.
+                slot.copy_from(&page, 0, PAGE_SIZE);
+                self.retire(&mut state, page);
+                continue;
+            }
+            page.unseal();
             let stand_in = core::mem::replace(slot, page);
             // Nobody else can get it before the mutex is free, and by then it is unmapped.
             self.keep(&mut state, stand_in);
@@ -287,6 +275,38 @@ impl Pool {
         if let Some(at) = at {
             stretch.map_again(at, &state.slots);
         }
+        self.tell(&mut state);
+    }
+
+    /// Another reference to each of the pages, which stay where they are; `to` has room.
+    /// EFAULT, with some of them in `to`, if one has been unmapped.
+    pub(crate) fn share(
+        &self,
+        pages: impl Iterator<Item = usize>,
+        to: &mut KVVec<OwnedPage>,
+    ) -> Result {
+        let state = self.state.lock();
+        for index in pages {
+            let Some(Some(page)) = state.slots.get(index) else {
+                return Err(EFAULT);
+            };
+            // There is room, as the caller promises.
+            to.push_within_capacity(page.share()).map_err(|_| EINVAL)?;
+        }
+        Ok(())
+    }
+
+    /// How many of the pages nobody holds but this pool and its mapping. EFAULT if one has
+    /// been unmapped.
+    pub(crate) fn at_rest(&self, pages: Range<usize>) -> Result<usize> {
+        let state = self.state.lock();
+        let slots = state.slots.get(pages).ok_or(EFAULT)?;
+        let mut count = 0;
+        for slot in slots {
+            let page = slot.as_ref().ok_or(EFAULT)?;
+            count += usize::from(at_rest(page.holders()));
+        }
+        Ok(count)
     }
 
     /// Writes zeros to pages that were not swapped: head and tail room of what was sent.
@@ -369,8 +389,10 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let state = self.state.lock();
         let mapped = state.slots.iter().flatten().count();
+        let account = &self.context.account;
+        account.leaving_changed(-(state.told as i64));
         let held = mapped + state.leaving.len() + state.spare.len();
-        self.context.account.uncharge(Holder::Pool, held);
+        account.uncharge(Holder::Pool, held);
     }
 }
 
@@ -508,42 +530,6 @@ mod tests {
         pool.unmapped(0..4);
         drop(pool);
         assert_eq!(held(&context), 0);
-        Ok(())
-    }
-
-    #[test]
-    fn line_is_first_in_first_out() -> Result {
-        let mut line = Fifo {
-            incoming: KVVec::new(),
-            outgoing: KVVec::new(),
-        };
-        let mut expected = KVVec::new();
-        // Pushes and pops of many lengths, so that pages wait in both halves.
-        for (pushes, pops) in [(5, 2), (1, 3), (7, 0), (3, 8), (2, 5)] {
-            line.reserve(pushes)?;
-            for _ in 0..pushes {
-                let page = OwnedPage::to_send()?;
-                expected.push(page.id(), GFP_KERNEL)?;
-                assert!(line.push(page).is_none());
-            }
-            for _ in 0..pops.min(line.len()) {
-                let oldest = expected.remove(0).map_err(|_| EINVAL)?;
-                assert_eq!(line.pop().map(|page| page.id()), Some(oldest));
-            }
-            assert_eq!(line.len(), expected.len());
-        }
-        assert!(line.pop().is_none());
-        Ok(())
-    }
-
-    #[test]
-    fn line_without_room_gives_the_page_back() -> Result {
-        let mut line = Fifo {
-            incoming: KVVec::new(),
-            outgoing: KVVec::new(),
-        };
-        assert!(line.push(OwnedPage::to_send()?).is_some());
-        assert_eq!(line.len(), 0);
         Ok(())
     }
 }

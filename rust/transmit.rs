@@ -6,19 +6,24 @@
 //! first, so that nobody can write to them any more, then hand them to the stack, and
 //! last give back what it did not take. A page that somebody else still holds (a read in
 //! flight, say) is copied: only then is it certain that nobody changes what is sent.
+//!
+//! With `ZCIO_KEEP` the stack gets references to the pages where they are, and nothing is
+//! swapped or given back. It is told that they may change.
 
 use crate::context::{Context, Done, Moved};
 use crate::ground::debug::{reached, Point};
 use crate::ground::page::OwnedPage;
 use crate::ground::socket::{Kind, Locked, PageVec, SendFlags, Socket};
-use crate::ground::uapi::{self, IoVec, Payload, Writev};
-use crate::ground::vma::{self, Kept};
+use crate::ground::uapi::{self, IoVec, KeptArea, Payload, Writev};
+use crate::ground::vma::{self, Found, Kept};
 use crate::plan::area::{self, Area, Rooms};
 use crate::plan::ownership::Why;
 use crate::plan::span::{find_overlap, Span};
 use crate::plan::transmit::{batch, fate, Fate};
 use crate::plan::PAGE_SIZE;
 use crate::pool::{Pool, Slots};
+use core::ops::Range;
+use kernel::mm::MmapReadGuard;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -33,7 +38,7 @@ pub(crate) fn rooms(_kind: &Kind<'_>) -> Rooms {
 /// Most pages swapped and sent at once (4 MiB), unless one payload alone has more.
 const BATCH_PAGES: usize = 1024;
 
-const FLAGS: u32 = uapi::DONTWAIT | uapi::NOSIGNAL | uapi::MORE;
+const FLAGS: u32 = uapi::DONTWAIT | uapi::NOSIGNAL | uapi::MORE | uapi::KEEP;
 
 /// Runs the call. On an error, `args.error_index` says which element it is about.
 pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
@@ -56,11 +61,13 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
     let socket = Socket::from_fd(args.fd)?;
     let tcp = socket.tcp()?;
     tcp.check_connected()?;
-    let context = find_pools(&areas, &mut args.error_index)?;
+    let keep = args.flags & uapi::KEEP != 0;
+    let context = find_pools(&areas, keep, &mut args.error_index)?;
     let flags = SendFlags {
         nonblock: args.flags & uapi::DONTWAIT != 0 || socket.nonblocking(),
         more: args.flags & uapi::MORE != 0,
         nosignal: args.flags & uapi::NOSIGNAL != 0,
+        sealed: !keep,
     };
     tcp.check_send(flags.nonblock, flags.nosignal)?;
     reached(Point::WritevChecked);
@@ -68,7 +75,7 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
     let mut locked = tcp.lock()?;
     locked.wait_space(flags.nonblock)?;
     let mut sender = Sender {
-        gathers: locked.gathers(),
+        gathers: locked.gathers(flags.sealed),
         locked,
         flags,
         moved: KVVec::from_elem(Moved::default(), count, GFP_KERNEL)?,
@@ -108,6 +115,27 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
     })
 }
 
+/// How many of an area's pages are in use; see `zcio_kept`.
+pub(crate) fn kept(args: &mut KeptArea) -> Result<Done> {
+    let (base, len) = (args.base as usize, args.len as usize);
+    let whole = len > 0 && base % PAGE_SIZE == 0 && len % PAGE_SIZE == 0;
+    if !whole || base.checked_add(len).is_none() || args.reserved != [0; 4] {
+        return Err(EINVAL);
+    }
+    let task = kernel::current!();
+    let mm = task.mm().ok_or(EFAULT)?.mmap_read_lock();
+    let found = vma::find::<Pool>(&mm, base).filter(|found| found.contains(base, len));
+    let found = found.ok_or(EFAULT)?;
+    let first = found.index(base);
+    let pages = len / PAGE_SIZE;
+    args.done = found.object().at_rest(first..first + pages)? as u64;
+    args.pages = pages as u64;
+    Ok(Done {
+        count: 0,
+        count_says_all: false,
+    })
+}
+
 fn check_areas(iov: &[IoVec], error_index: &mut i32) -> Result<KVVec<Area>> {
     let mut spans = KVVec::with_capacity(iov.len() / 2, GFP_KERNEL)?;
     let mut areas = KVVec::with_capacity(iov.len() / 2, GFP_KERNEL)?;
@@ -128,14 +156,18 @@ fn check_areas(iov: &[IoVec], error_index: &mut i32) -> Result<KVVec<Area>> {
     Ok(areas)
 }
 
-/// EFAULT for an area outside every pool.
-fn find_pools(areas: &[Area], error_index: &mut i32) -> Result<Arc<Context>> {
+/// EFAULT for an area outside every pool, or in one that is not writable now (for `keep`:
+/// readable).
+fn find_pools(areas: &[Area], keep: bool, error_index: &mut i32) -> Result<Arc<Context>> {
     let task = kernel::current!();
     let mm = task.mm().ok_or(EFAULT)?.mmap_read_lock();
     let mut context = None;
     for (i, area) in areas.iter().enumerate() {
-        let found = vma::find::<Pool>(&mm, area.base)
-            .filter(|f| f.contains_writable(area.base, area.pages * PAGE_SIZE));
+        let len = area.pages * PAGE_SIZE;
+        let found = vma::find::<Pool>(&mm, area.base).filter(|found| match keep {
+            false => found.contains_writable(area.base, len),
+            true => found.contains_readable(area.base, len),
+        });
         let Some(found) = found else {
             *error_index = i as i32;
             return Err(EFAULT);
@@ -162,7 +194,10 @@ impl Sender<'_> {
         let mut from = 0;
         while from < areas.len() {
             let rest = areas.get(from..).ok_or(EINVAL)?;
-            let batch = Batch::swap_out(rest)?;
+            let batch = match self.flags.sealed {
+                true => Batch::swap_out(rest)?,
+                false => Batch::share(rest)?,
+            };
             reached(Point::WritevSwapped);
             let next = from + batch.areas.len();
             let flags = SendFlags {
@@ -193,32 +228,69 @@ struct Piece {
     len: usize,
 }
 
-/// Consecutive areas of one pool, whose payload pages have been swapped out.
+/// The payload pages of consecutive areas of one pool.
 struct Batch<'a> {
     areas: &'a [Area],
     pool: Kept<Pool>,
-    /// Where each of the areas lies in the mapping.
+    /// Where each of the areas lies in the mapping, if their pages were swapped out. Empty
+    /// if they stay, and `pages` are further references to them.
     slots: KVVec<Slots>,
     /// The payload's pages, area by area.
     pages: KVVec<OwnedPage>,
 }
 
+/// The first areas that lie in one pool, at most `most`: all, as a rule.
+fn first_pool<'a>(
+    lock: &MmapReadGuard<'_>,
+    areas: &'a [Area],
+    most: usize,
+) -> Result<(Kept<Pool>, &'a [Area])> {
+    let base = areas.first().ok_or(EINVAL)?.base;
+    let found = vma::find::<Pool>(lock, base).ok_or(EFAULT)?;
+    let inside = |a: &&Area| found.contains(a.base, a.pages * PAGE_SIZE);
+    let count = areas.iter().take(most).take_while(inside).count();
+    Ok((found.keep(), areas.get(..count).ok_or(EINVAL)?))
+}
+
+/// The pages of a mapping that an area's payload lies in.
+fn payload_pages(found: &Found<'_, Pool>, area: &Area) -> Range<usize> {
+    let first = found.index(area.base) + area.first;
+    first..first + area.used
+}
+
 impl<'a> Batch<'a> {
+    /// Takes references to the pages of as many of `areas` as go into one batch; the pages
+    /// stay where they are.
+    fn share(areas: &'a [Area]) -> Result<Self> {
+        let task = kernel::current!();
+        let mm = task.mm().ok_or(EFAULT)?;
+        let most = batch(areas.iter().map(|a| a.used), BATCH_PAGES);
+        let need = areas.iter().take(most).map(|a| a.used).sum::<usize>();
+        let mut pages = KVVec::with_capacity(need, GFP_KERNEL)?;
+
+        let lock = mm.mmap_read_lock();
+        let (pool, areas) = first_pool(&lock, areas, most)?;
+        let base = areas.first().ok_or(EFAULT)?.base;
+        let found = vma::find::<Pool>(&lock, base).ok_or(EFAULT)?;
+        pool.share(
+            areas.iter().flat_map(|area| payload_pages(&found, area)),
+            &mut pages,
+        )?;
+        Ok(Self {
+            areas,
+            pool,
+            slots: KVVec::new(),
+            pages,
+        })
+    }
+
     /// Swaps out as many of `areas` as go into one batch. On an error nothing is swapped.
     fn swap_out(areas: &'a [Area]) -> Result<Self> {
         let task = kernel::current!();
         let mm = task.mm().ok_or(EFAULT)?;
-        let base = areas.first().ok_or(EINVAL)?.base;
         let most = batch(areas.iter().map(|a| a.used), BATCH_PAGES);
-
-        // How many of them are in one pool: all, as a rule.
-        let (pool, areas) = {
-            let lock = mm.mmap_read_lock();
-            let found = vma::find::<Pool>(&lock, base).ok_or(EFAULT)?;
-            let inside = |a: &&Area| found.contains(a.base, a.pages * PAGE_SIZE);
-            let count = areas.iter().take(most).take_while(inside).count();
-            (found.keep(), areas.get(..count).ok_or(EINVAL)?)
-        };
+        let (pool, areas) = first_pool(&mm.mmap_read_lock(), areas, most)?;
+        let base = areas.first().ok_or(EFAULT)?.base;
         let need = areas.iter().map(|a| a.used).sum::<usize>();
         let mut slots = KVVec::with_capacity(areas.len(), GFP_KERNEL)?;
         let mut pages = KVVec::with_capacity(need, GFP_KERNEL)?;
@@ -231,10 +303,9 @@ impl<'a> Batch<'a> {
                 Some(found) => {
                     for area in areas {
                         let start = found.index(area.base);
-                        let first = start + area.first;
                         let place = Slots {
                             area: start..start + area.pages,
-                            payload: first..first + area.used,
+                            payload: payload_pages(&found, area),
                         };
                         // There is room for all of them.
                         let _ = slots.push_within_capacity(place);
@@ -264,7 +335,10 @@ impl<'a> Batch<'a> {
         moved: &mut [Moved],
         from: usize,
     ) -> Result<usize> {
-        let copies = self.copy_pinned();
+        let copies = match flags.sealed {
+            true => self.seal(),
+            false => Ok(KVVec::new()),
+        };
         let result = match &copies {
             Ok(copies) => self.hand_over(locked, flags, copies),
             Err(e) => Err(*e),
@@ -272,9 +346,9 @@ impl<'a> Batch<'a> {
         reached(Point::WritevSent);
         let sent = result.unwrap_or(0);
         let pinned = copies.unwrap_or_default();
-        self.settle(sent, |payload, page, bytes| {
-            let Some(moved) = moved.get_mut(from + payload) else {
-                return;
+        for (page, (piece, bytes)) in Self::taken(self.areas, sent).enumerate() {
+            let Some(moved) = moved.get_mut(from + piece.payload) else {
+                continue;
             };
             let why = match pinned.get(page) {
                 Some(Some(_)) => Some(Why::Pinned),
@@ -285,7 +359,10 @@ impl<'a> Batch<'a> {
                 Some(why) => moved.copied[why as usize] += bytes as u64,
                 None => moved.mapped += bytes as u64,
             }
-        });
+        }
+        if !self.slots.is_empty() {
+            self.settle(sent);
+        }
         result
     }
 
@@ -304,15 +381,31 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// Copies of the pages that somebody else holds; `None` for all others.
-    fn copy_pinned(&self) -> Result<KVVec<Option<OwnedPage>>> {
+    /// The pieces that have been taken when `sent` bytes were, with the bytes of each.
+    fn taken(areas: &'a [Area], sent: usize) -> impl Iterator<Item = (Piece, usize)> + 'a {
+        Self::pieces(areas).scan(sent, |left, piece| {
+            let bytes = match fate(piece.len, *left) {
+                Fate::Gone => piece.len,
+                Fate::Split(bytes) => bytes,
+                Fate::Back => return None,
+            };
+            *left -= bytes;
+            Some((piece, bytes))
+        })
+    }
+
+    /// Seals the pages, which are out of the mapping, and copies those that somebody else
+    /// holds; `None` for all others.
+    fn seal(&self) -> Result<KVVec<Option<OwnedPage>>> {
         let mut copies = KVVec::with_capacity(self.pages.len(), GFP_KERNEL)?;
         for page in &self.pages {
             let copy = if page.refs() == 1 {
+                page.seal();
                 None
             } else {
                 let copy = OwnedPage::to_send()?;
                 copy.copy_from(page, 0, PAGE_SIZE);
+                copy.seal();
                 Some(copy)
             };
             copies.push(copy, GFP_KERNEL)?;
@@ -327,16 +420,15 @@ impl<'a> Batch<'a> {
         copies: &[Option<OwnedPage>],
     ) -> Result<usize> {
         let mut vec = PageVec::with_capacity(self.pages.len())?;
-        for ((piece, own), copy) in Self::pieces(self.areas).zip(&self.pages).zip(copies) {
-            let page = copy.as_ref().unwrap_or(own);
+        for (n, (piece, own)) in Self::pieces(self.areas).zip(&self.pages).enumerate() {
+            let page = copies.get(n).and_then(Option::as_ref).unwrap_or(own);
             vec.push(page.borrow(), piece.offset, piece.len)?;
         }
         locked.send(&mut vec, flags)
     }
 
-    /// Gives every page its due after `sent` bytes were taken, and tells `took` about the
-    /// bytes taken from each (payload, page of the batch, bytes).
-    fn settle(self, sent: usize, mut took: impl FnMut(usize, usize, usize)) {
+    /// Gives every page that was swapped out its due after `sent` bytes were taken.
+    fn settle(self, sent: usize) {
         let Self {
             areas,
             pool,
@@ -347,29 +439,24 @@ impl<'a> Batch<'a> {
             let slots = slots.get(piece.payload);
             slots.map_or(0, |slots| slots.payload.start) + piece.nth
         };
-        let mut left = sent;
-        let mut rest = Self::pieces(areas).zip(pages).enumerate().peekable();
+        let mut pages = pages.into_iter();
+        let mut count = 0;
         // Those that went come first: whole, and at most one in part.
-        pool.sent(core::iter::from_fn(|| {
-            let (page, (piece, own)) = rest.next_if(|_| left > 0)?;
-            let bytes = match fate(piece.len, left) {
-                Fate::Gone => piece.len,
-                Fate::Split(bytes) => bytes,
-                Fate::Back => 0,
-            };
-            left -= bytes;
-            took(piece.payload, page, bytes);
+        let went = Self::taken(areas, sent).zip(&mut pages);
+        pool.sent(went.map(|((piece, bytes), own)| {
+            count += 1;
             let behind = (piece.offset + bytes, piece.len - bytes);
-            Some((place(&piece), own, behind))
+            (place(&piece), own, behind)
         }));
         reached(Point::WritevSettling);
+        let mut rest = Self::pieces(areas).skip(count).zip(pages).peekable();
         if rest.peek().is_some() {
             let task = kernel::current!();
             let lock = task.mm().map(|mm| mm.mmap_read_lock());
             let at = lock.as_ref().zip(areas.first()).and_then(|(lock, area)| {
                 vma::find::<Pool>(lock, area.base).filter(|found| found.is(&pool))
             });
-            let back = rest.map(|(_, (piece, own))| (place(&piece), own));
+            let back = rest.map(|(piece, own)| (place(&piece), own));
             pool.restore(at.as_ref(), back);
         }
         // What was not swapped of an area that is done: head and tail room.

@@ -6,7 +6,7 @@
 //!
 //! - `device`: the face. `/dev/zcio`, its calls, its numbers.
 //! - `receive`, `transmit`: the paths, one per call.
-//! - `context`, `window`, `pool`, `charge`: the objects that the paths work on.
+//! - `context`, `window`, `pool`, `fifo`, `charge`: the objects that the paths work on.
 //! - `ground`: thin wrappers over kernel C, the only place with `unsafe`.
 //! - `plan`: decisions that need no kernel; the host's tests compile it too.
 //!
@@ -26,6 +26,7 @@
 mod charge;
 mod context;
 mod device;
+mod fifo;
 mod gather;
 #[allow(unsafe_code)]
 mod ground;

@@ -28,20 +28,47 @@ impl OwnedPage {
     /// A page of zeros to copy received bytes into, charged to the memory cgroup of the
     /// current task.
     pub(crate) fn to_receive() -> Result<Self> {
-        Self::alloc(false)
+        Self::alloc()
     }
 
-    /// A page of zeros for a pool, likewise. A receiver on this machine will know it for a
-    /// page that nobody can write to once it was sent; the pool sees to that.
+    /// A page of zeros for a pool, likewise.
     pub(crate) fn to_send() -> Result<Self> {
-        Self::alloc(true)
+        Self::alloc()
     }
 
-    fn alloc(to_send: bool) -> Result<Self> {
+    fn alloc() -> Result<Self> {
         // SAFETY: No preconditions; may sleep, which the callers' contexts allow.
-        let page = unsafe { shim::zcio_page_alloc(to_send) };
+        let page = unsafe { shim::zcio_page_alloc() };
         // INVARIANT: A page just allocated has one reference, which is now ours.
         Ok(Self(NonNull::new(page).ok_or(ENOMEM)?))
+    }
+
+    /// Another reference to the same page.
+    pub(crate) fn share(&self) -> Self {
+        // SAFETY: By the type invariant the page is valid, and has at least our reference.
+        unsafe { shim::zcio_page_get(self.0.as_ptr()) };
+        // INVARIANT: The reference just taken.
+        Self(self.0)
+    }
+
+    /// Marks a page that is out of every mapping and has no other reference: from here on
+    /// nobody can write to it, which a receiver on this machine may rely on. A page is never
+    /// sealed while it is in a pool's slot.
+    pub(crate) fn seal(&self) {
+        // SAFETY: By the type invariant the page is valid. Nobody else knows it.
+        unsafe { shim::zcio_page_seal(self.0.as_ptr(), true) }
+    }
+
+    /// Takes the mark away, before somebody can write to the page again.
+    pub(crate) fn unseal(&self) {
+        // SAFETY: By the type invariant the page is valid.
+        unsafe { shim::zcio_page_seal(self.0.as_ptr(), false) }
+    }
+
+    /// Whether the page has the mark.
+    pub(crate) fn is_sealed(&self) -> bool {
+        // SAFETY: By the type invariant the page is valid.
+        unsafe { shim::zcio_page_sealed(self.0.as_ptr()) }
     }
 
     /// How many references the page has; 1 means that nobody but the owner of this value
@@ -49,6 +76,13 @@ impl OwnedPage {
     pub(crate) fn refs(&self) -> i32 {
         // SAFETY: By the type invariant the page is valid.
         unsafe { shim::zcio_page_refs(self.0.as_ptr()) }
+    }
+
+    /// How many references it has beside those of user mappings. While nobody can map it
+    /// (its pool is locked), this is never too few.
+    pub(crate) fn holders(&self) -> i32 {
+        // SAFETY: By the type invariant the page is valid.
+        unsafe { shim::zcio_page_holders(self.0.as_ptr()) }
     }
 
     /// Writes zeros to all of it.
@@ -180,6 +214,28 @@ mod tests {
             assert_eq!(page.refs(), 1);
             assert!(holds(page.borrow(), 0..0, 0, 0));
         }
+        Ok(())
+    }
+
+    #[test]
+    fn shared_page_has_one_reference_more() -> Result {
+        let page = OwnedPage::to_send()?;
+        let other = page.share();
+        assert_eq!(other.id(), page.id());
+        assert_eq!((page.refs(), page.holders()), (2, 2));
+        drop(page);
+        assert_eq!((other.refs(), other.holders()), (1, 1));
+        Ok(())
+    }
+
+    #[test]
+    fn seal_is_there_until_it_is_taken_away() -> Result {
+        let page = OwnedPage::to_send()?;
+        assert!(!page.is_sealed());
+        page.seal();
+        assert!(page.is_sealed() && page.share().is_sealed());
+        page.unseal();
+        assert!(!page.is_sealed());
         Ok(())
     }
 

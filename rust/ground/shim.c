@@ -258,25 +258,36 @@ int zcio_tcp_wait_space(struct socket *sock, bool nonblock)
 	return 0;
 }
 
-/* Can the device send from many pages, or does the stack copy before it? */
-bool zcio_tcp_gathers(struct socket *sock)
+/*
+ * Can the device send from many pages, or does the stack copy before it? Bytes that may
+ * change (not @sealed) are also copied where the device leaves checksums to the stack.
+ */
+bool zcio_tcp_gathers(struct socket *sock, bool sealed)
 {
 	struct sock *sk = sock->sk;
 	struct dst_entry *dst = __sk_dst_get(sk);
+	netdev_features_t sums = NETIF_F_HW_CSUM;
 
-	return (sk->sk_route_caps & NETIF_F_SG) &&
-	       (!dst || (dst->dev->features & NETIF_F_SG));
+	if (!(sk->sk_route_caps & NETIF_F_SG))
+		return false;
+	if (!dst)
+		return true;
+	sums |= dst->ops->family == AF_INET6 ? NETIF_F_IPV6_CSUM : NETIF_F_IP_CSUM;
+	return (dst->dev->features & NETIF_F_SG) &&
+	       (sealed || (dst->dev->features & sums));
 }
 
 /*
  * MSG_NO_SHARED_FRAGS: the pages were taken from the application before this call,
- * nobody can write to them any more.
+ * nobody can write to them any more. Without it the stack marks the bytes as ones that
+ * may change, and copies them where they must not.
  */
 long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
-			 size_t len, bool nonblock, bool more, bool nosignal)
+			 size_t len, bool nonblock, bool more, bool nosignal, bool sealed)
 {
 	struct msghdr msg = {
-		.msg_flags = MSG_SPLICE_PAGES | MSG_NO_SHARED_FRAGS |
+		.msg_flags = MSG_SPLICE_PAGES |
+			     (sealed ? MSG_NO_SHARED_FRAGS : 0) |
 			     (nonblock ? MSG_DONTWAIT : 0) |
 			     (more ? MSG_MORE : 0) |
 			     (nosignal ? MSG_NOSIGNAL : 0),
@@ -288,6 +299,16 @@ long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
 
 /* ---- pages ---- */
 
+struct page *zcio_page_alloc(void)
+{
+	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+}
+
+void zcio_page_get(struct page *page)
+{
+	get_page(page);
+}
+
 void zcio_page_put(struct page *page)
 {
 	put_page(page);
@@ -296,6 +317,19 @@ void zcio_page_put(struct page *page)
 int zcio_page_refs(struct page *page)
 {
 	return page_ref_count(page);
+}
+
+/*
+ * How many references a page has that are not of its user mappings. Unmapping gives up the
+ * mapping before its reference, mapping takes the reference first, and the references are
+ * counted first here: so as long as nobody maps the page meanwhile, it is never too few.
+ */
+int zcio_page_holders(struct page *page)
+{
+	int refs = page_ref_count(page);
+
+	smp_rmb(); /* see above: the references first */
+	return refs - folio_mapcount(page_folio(page));
 }
 
 void zcio_page_clear(struct page *page)

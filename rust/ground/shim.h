@@ -32,7 +32,7 @@ struct vm_operations_struct;
 #define ZCIO_FACT_MAPPED	0x100	/* this very page is mapped by some user */
 #define ZCIO_FACT_PAGE_POOL	0x200	/* belongs to a driver's page_pool */
 #define ZCIO_FACT_CUT		0x400	/* the frag goes on behind what may be read now */
-#define ZCIO_FACT_OURS		0x800	/* a page that zc_writev has sent */
+#define ZCIO_FACT_OURS		0x800	/* a pool's page, sealed: nobody can write to it */
 
 /* A run of received bytes that lies in one place. */
 struct zcio_seg {
@@ -84,9 +84,9 @@ u32 zcio_tcp_segments(struct socket *sock, struct zcio_cursor *cur,
 		      struct zcio_seg *segs, u32 max);
 void zcio_tcp_consume(struct socket *sock, u32 len);
 int zcio_tcp_wait_space(struct socket *sock, bool nonblock);
-bool zcio_tcp_gathers(struct socket *sock);
+bool zcio_tcp_gathers(struct socket *sock, bool sealed);
 long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
-			 size_t len, bool nonblock, bool more, bool nosignal);
+			 size_t len, bool nonblock, bool more, bool nosignal, bool sealed);
 
 /* UDP and AF_PACKET. */
 bool zcio_socket_is_udp(struct socket *sock);
@@ -105,9 +105,13 @@ int zcio_skb_copy(struct sk_buff *skb, u32 offset, struct page *page,
 		  u32 page_offset, u32 len);
 
 /* Pages. */
-struct page *zcio_page_alloc(bool to_send);
+struct page *zcio_page_alloc(void);
+void zcio_page_get(struct page *page);
 void zcio_page_put(struct page *page);
 int zcio_page_refs(struct page *page);
+int zcio_page_holders(struct page *page);
+void zcio_page_seal(struct page *page, bool sealed);
+bool zcio_page_sealed(struct page *page);
 void zcio_page_clear(struct page *page);
 void zcio_page_zero(struct page *page, u32 offset, u32 len);
 void zcio_page_copy(struct page *to, struct page *from, u32 offset, u32 len);

@@ -11,10 +11,10 @@
 #include "shim.h"
 
 /*
- * A page that a pool sent and that nobody can write to any more carries this in
- * page_private: the allocator clears the field, nothing else uses it in such a page.
+ * A pool's page that nobody can write to any more carries this in page_private, for as
+ * long as that is so: the allocator clears the field, nothing else uses it in such a page.
  */
-static const char sent_by_zcio;
+static const char sealed_by_zcio;
 
 static u32 page_facts(struct page *page, int maps)
 {
@@ -27,7 +27,7 @@ static u32 page_facts(struct page *page, int maps)
 		facts |= ZCIO_FACT_ANON;
 	else if (READ_ONCE(folio->mapping))
 		facts |= ZCIO_FACT_FILE;
-	if (!folio_test_large(folio) && page_private(page) == (unsigned long)&sent_by_zcio)
+	if (!folio_test_large(folio) && page_private(page) == (unsigned long)&sealed_by_zcio)
 		facts |= ZCIO_FACT_OURS;
 	if (maps) {
 		facts |= ZCIO_FACT_FOLIO_MAPPED;
@@ -159,11 +159,12 @@ int zcio_skb_copy(struct sk_buff *skb, u32 offset, struct page *page,
 	return err;
 }
 
-struct page *zcio_page_alloc(bool to_send)
+void zcio_page_seal(struct page *page, bool sealed)
 {
-	struct page *page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	set_page_private(page, sealed ? (unsigned long)&sealed_by_zcio : 0);
+}
 
-	if (page && to_send)
-		set_page_private(page, (unsigned long)&sent_by_zcio);
-	return page;
+bool zcio_page_sealed(struct page *page)
+{
+	return page_private(page) == (unsigned long)&sealed_by_zcio;
 }

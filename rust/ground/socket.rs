@@ -180,10 +180,11 @@ impl Locked<'_> {
         to_result(unsafe { shim::zcio_tcp_wait_space(self.tcp.as_ptr(), nonblock) })
     }
 
-    /// Whether pages can reach the device without the stack copying them.
-    pub(crate) fn gathers(&self) -> bool {
+    /// Whether pages can reach the device without the stack copying them; `sealed` ones
+    /// are those that nobody can write to.
+    pub(crate) fn gathers(&self, sealed: bool) -> bool {
         // SAFETY: The lock is held.
-        unsafe { shim::zcio_tcp_gathers(self.tcp.as_ptr()) }
+        unsafe { shim::zcio_tcp_gathers(self.tcp.as_ptr(), sealed) }
     }
 
     /// Sends the pieces, in order, by reference: the stack takes references to the pages
@@ -201,6 +202,7 @@ impl Locked<'_> {
                 how.nonblock,
                 how.more,
                 how.nosignal,
+                how.sealed,
             )
         };
         if n < 0 {
@@ -217,7 +219,7 @@ impl Drop for Locked<'_> {
     }
 }
 
-/// How to send: `MSG_DONTWAIT`, `MSG_MORE`, `MSG_NOSIGNAL`.
+/// How to send: `MSG_DONTWAIT`, `MSG_MORE`, `MSG_NOSIGNAL`, `MSG_NO_SHARED_FRAGS`.
 #[derive(Clone, Copy)]
 pub(crate) struct SendFlags {
     /// Do not wait for room.
@@ -226,6 +228,8 @@ pub(crate) struct SendFlags {
     pub(crate) more: bool,
     /// No SIGPIPE.
     pub(crate) nosignal: bool,
+    /// Nobody can write to the pages any more.
+    pub(crate) sealed: bool,
 }
 
 /// Pieces of pages, to be sent in order.

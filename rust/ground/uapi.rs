@@ -3,11 +3,11 @@
 //! The structures of `uapi/zcio.h`, and how they cross the user boundary.
 
 pub(crate) use super::shim::{
-    zcio_counters as Counters, zcio_info as Info, zcio_payload as Payload, zcio_readv as Readv,
-    zcio_tune as Tune, zcio_writev as Writev, ZCIO_ABI_VERSION as ABI_VERSION,
-    ZCIO_DONTWAIT as DONTWAIT, ZCIO_IOC_MAGIC as MAGIC, ZCIO_MAX_ELEMENTS as MAX_ELEMENTS,
-    ZCIO_MORE as MORE, ZCIO_NOSIGNAL as NOSIGNAL, ZCIO_PAYLOAD_END as PAYLOAD_END,
-    ZCIO_PAYLOAD_TRUNCATED as PAYLOAD_TRUNCATED,
+    zcio_counters as Counters, zcio_info as Info, zcio_kept as KeptArea, zcio_payload as Payload,
+    zcio_readv as Readv, zcio_tune as Tune, zcio_writev as Writev, ZCIO_ABI_VERSION as ABI_VERSION,
+    ZCIO_DONTWAIT as DONTWAIT, ZCIO_IOC_MAGIC as MAGIC, ZCIO_KEEP as KEEP,
+    ZCIO_MAX_ELEMENTS as MAX_ELEMENTS, ZCIO_MORE as MORE, ZCIO_NOSIGNAL as NOSIGNAL,
+    ZCIO_PAYLOAD_END as PAYLOAD_END, ZCIO_PAYLOAD_TRUNCATED as PAYLOAD_TRUNCATED,
 };
 use crate::plan::ownership::{fact, Why, WHYS};
 use crate::plan::span::Span;
@@ -87,6 +87,10 @@ unsafe impl FromBytes for Info {}
 // SAFETY: As above.
 unsafe impl AsBytes for Info {}
 // SAFETY: As above.
+unsafe impl FromBytes for KeptArea {}
+// SAFETY: As above.
+unsafe impl AsBytes for KeptArea {}
+// SAFETY: As above.
 unsafe impl FromBytes for Tune {}
 // SAFETY: As above.
 unsafe impl AsBytes for Payload {}
@@ -98,6 +102,12 @@ pub(crate) trait InOut: FromBytes + AsBytes {
 }
 
 impl InOut for Info {}
+
+impl InOut for KeptArea {
+    fn clear(&mut self) {
+        (self.pages, self.done) = (0, 0);
+    }
+}
 
 impl InOut for Readv {
     fn clear(&mut self) {

@@ -14,7 +14,7 @@ use core::ops::Range;
 use kernel::bindings;
 use kernel::error::to_result;
 use kernel::ffi::{c_int, c_ulong};
-use kernel::mm::virt::{VmaNew, VmaRef};
+use kernel::mm::virt::{vm_flags_t, VmaNew, VmaRef};
 use kernel::mm::MmapReadGuard;
 use kernel::prelude::*;
 use kernel::sync::{Arc, ArcBorrow};
@@ -175,11 +175,20 @@ impl<'g, T: Mapping> Found<'g, T> {
 
     /// Whether they do, and user space may write to all of them now.
     pub(crate) fn contains_writable(&self, addr: usize, len: usize) -> bool {
-        let writable = |vma: &VmaRef, _| match vma.flags() & kernel::mm::virt::flags::WRITE {
+        self.contains_allowing(addr, len, kernel::mm::virt::flags::WRITE)
+    }
+
+    /// Whether they do, and user space may read all of them now.
+    pub(crate) fn contains_readable(&self, addr: usize, len: usize) -> bool {
+        self.contains_allowing(addr, len, kernel::mm::virt::flags::READ)
+    }
+
+    fn contains_allowing(&self, addr: usize, len: usize, flag: vm_flags_t) -> bool {
+        let allows = |vma: &VmaRef, _| match vma.flags() & flag {
             0 => Err(EFAULT),
             _ => Ok(()),
         };
-        self.each_part(addr, len, writable).is_ok()
+        self.each_part(addr, len, allows).is_ok()
     }
 
     /// Whether user space may write here, or could make it so with `mprotect()`: the same

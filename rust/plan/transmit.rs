@@ -25,6 +25,12 @@ pub fn fate(len: usize, sent: usize) -> Fate {
     }
 }
 
+/// Whether a page that stays in its pool while it is sent may be changed: of the `holders`
+/// (references that are not of user mappings) only the pool is left.
+pub fn at_rest(holders: i32) -> bool {
+    holders == 1
+}
+
 /// How many of the next payloads to hand over at once, given their sizes in pages: as
 /// many as `most` pages hold, but always one. Bounds the pages that are needed to
 /// stand in for those that leave.

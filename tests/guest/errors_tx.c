@@ -210,7 +210,7 @@ TEST_F(tx, unknown_flag_is_EINVAL)
 {
 	pair iov[] = { GOOD(0) };
 
-	for (int bit = 3; bit < 32; bit++) {
+	for (int bit = 4; bit < 32; bit++) {
 		struct zcio_writev call = zt_writev_call(&self->z, iov, 1);
 
 		call.flags = 1U << bit;

@@ -9,11 +9,10 @@
  */
 #include <linux/sockios.h>
 
+#include "area.h"
 #include "caller.h"
 
 #define POOL	2048
-
-typedef struct iovec pair[2];
 
 FIXTURE(tx)
 {
@@ -41,18 +40,6 @@ FIXTURE_TEARDOWN(tx)
 	zcio_close(self->z.ctx);
 }
 
-/* Fills pages [@page, @page + @pages) with junk and the payload at @offset; the pair. */
-static void prepare(struct zt *z, pair iov, size_t page, size_t pages, size_t offset, size_t len,
-		    uint64_t pos)
-{
-	char *base = z->pool + ZT_PAGES(page);
-
-	memset(base, 0xa5, ZT_PAGES(pages));
-	zt_fill(base + offset, len, pos);
-	iov[0] = zt_iov(base, ZT_PAGES(pages));
-	iov[1] = zt_iov(base + offset, len);
-}
-
 /* Sends one payload, checks the area and what the call says. */
 static void send_one(struct __test_metadata *_metadata, struct zt *z, size_t pages, size_t offset,
 		     size_t len, uint64_t pos)
@@ -61,7 +48,7 @@ static void send_one(struct __test_metadata *_metadata, struct zt *z, size_t pag
 	uint64_t taken;
 	pair iov[1];
 
-	prepare(z, iov[0], 0, pages, offset, len, pos);
+	zt_area(z, iov[0], 0, pages, offset, len, pos);
 	ASSERT_EQ(1, zt_writev(z->dev, z->rx, iov, 1, info, 0, &taken));
 	ASSERT_EQ(len, taken);
 	ASSERT_EQ(len, info[0].mapped + info[0].copied);
@@ -112,7 +99,7 @@ TEST_F(tx, count_1024)
 	for (int i = 0; i < ZCIO_MAX_ELEMENTS; i++) {
 		size_t len = 1 + (i * 37) % 5000;
 
-		prepare(&self->z, iov[i], 2 * i, 2, i % 3000, len, pos);
+		zt_area(&self->z, iov[i], 2 * i, 2, i % 3000, len, pos);
 		pos += len;
 	}
 	s.len = pos;
@@ -142,7 +129,7 @@ TEST_F(tx, writes_after_the_call_are_not_sent)
 
 	for (int round = 0; round < 4; round++) {
 		for (int i = 0; i < 8; i++)
-			prepare(z, iov[i], 2 * i, 2, 77, 5000, round * 40000 + i * 5000);
+			zt_area(z, iov[i], 2 * i, 2, 77, 5000, round * 40000 + i * 5000);
 		ASSERT_EQ(8, zc_writev(z->rx, iov, 8));
 		memset(z->pool, 0x5a, ZT_PAGES(16));
 	}
@@ -161,7 +148,7 @@ TEST_F(tx, recycled_pages_never_change_what_is_queued)
 		size_t len = 1 + (i * 997) % ZT_PAGES(8);
 		pair iov[1];
 
-		prepare(z, iov[0], (i % 2) * 16, 9, i % 4096, len, pos);
+		zt_area(z, iov[0], (i % 2) * 16, 9, i % 4096, len, pos);
 		ASSERT_EQ(1, zc_writev(z->rx, iov, 1));
 		pos += len;
 		/* No more than the buffers hold. */
@@ -219,7 +206,7 @@ TEST_F(tx, part_taken_on_a_non_blocking_socket)
 
 	narrow(_metadata, z);
 	zt_nonblock(_metadata, z->rx, true);
-	prepare(z, iov[0], 0, 300, 4001, len, 0);
+	zt_area(z, iov[0], 0, 300, 4001, len, 0);
 	while (sent < len) {
 		struct zcio_payload info[1];
 		uint64_t taken;
@@ -257,7 +244,7 @@ TEST_F(tx, part_taken_of_many_payloads)
 
 	narrow(_metadata, z);
 	for (int i = 0; i < 100; i++)
-		prepare(z, iov[i], 3 * i, 3, i * 13, len, i * len);
+		zt_area(z, iov[i], 3 * i, 3, i * 13, len, i * len);
 	n = zt_writev(z->dev, z->rx, iov, 100, info, ZCIO_DONTWAIT, &taken);
 	ASSERT_LT(0, n);
 	ASSERT_GT(100, n);
@@ -291,7 +278,7 @@ struct waiting {
 static void begin(struct __test_metadata *_metadata, struct zt *z, struct waiting *w)
 {
 	narrow(_metadata, z);
-	prepare(z, w->iov, 0, 800, 9, 3 << 20, 0);
+	zt_area(z, w->iov, 0, 800, 9, 3 << 20, 0);
 	w->c = (struct caller)CALLER_WRITEV(z, &w->iov, 1);
 	w->c.writev.payloads = ZT_PTR(&w->info);
 	caller_start(_metadata, &w->c);
@@ -329,7 +316,7 @@ TEST_F(tx, part_taken_when_SO_SNDTIMEO_is_over)
 
 	narrow(_metadata, z);
 	ASSERT_EQ(0, setsockopt(z->rx, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t)));
-	prepare(z, iov[0], 0, 800, 9, len, 0);
+	zt_area(z, iov[0], 0, 800, 9, len, 0);
 	ASSERT_EQ(0, zt_writev(z->dev, z->rx, iov, 1, info, 0, &taken));
 	ASSERT_LT(0, taken);
 	ASSERT_EQ(0, check_partial(_metadata, iov, 1, taken, 0, info));
@@ -359,11 +346,11 @@ TEST_F(tx, MORE_holds_back_what_fills_no_segment)
 		int unsent = 0;
 		pair iov[1];
 
-		prepare(z, iov[0], 0, 1, 5, 100, pos);
+		zt_area(z, iov[0], 0, 1, 5, 100, pos);
 		ASSERT_EQ(1, zt_writev(z->dev, z->rx, iov, 1, NULL, ZCIO_MORE, NULL));
 		ASSERT_EQ(0, ioctl(z->rx, SIOCOUTQNSD, &unsent));
 		held = unsent == 100;
-		prepare(z, iov[0], 0, 1, 5, 100, pos + 100);
+		zt_area(z, iov[0], 0, 1, 5, 100, pos + 100);
 		ASSERT_EQ(1, zt_writev(z->dev, z->rx, iov, 1, NULL, 0, NULL));
 		zt_recv(_metadata, z->tx, 200, pos);
 		pos += 200;
@@ -388,7 +375,7 @@ TEST_F(tx, order_beside_send_is_kept)
 		if (step & 1) {
 			zt_send(_metadata, z->rx, n, pos);
 		} else {
-			prepare(z, iov[0], 0, 4, step % 4096, n, pos);
+			zt_area(z, iov[0], 0, 4, step % 4096, n, pos);
 			ASSERT_EQ(1, zc_writev(z->rx, iov, 1));
 		}
 		pos += n;
@@ -406,8 +393,8 @@ TEST_F(tx, counters_are_what_was_moved)
 		struct zcio_payload p[2];
 		pair iov[2];
 
-		prepare(z, iov[0], 0, 3, i, 1000 + i, pos);
-		prepare(z, iov[1], 4, 3, 0, 5000, pos + 1000 + i);
+		zt_area(z, iov[0], 0, 3, i, 1000 + i, pos);
+		zt_area(z, iov[1], 4, 3, 0, 5000, pos + 1000 + i);
 		ASSERT_EQ(2, zt_writev(z->dev, z->rx, iov, 2, p, 0, NULL));
 		mapped += p[0].mapped + p[1].mapped;
 		copied += p[0].copied + p[1].copied;
@@ -466,7 +453,7 @@ TEST_F(every, device_that_cannot_gather_is_said)
 	if (system("ethtool -K zc0 sg off >/dev/null 2>&1"))
 		SKIP(return, "there is no zc0 that can switch gathering off");
 	zt_tcp(_metadata, ZT_WIRE4, &z->rx, &z->tx);
-	prepare(z, iov[0], 0, 4, 100, 9000, 0);
+	zt_area(z, iov[0], 0, 4, 100, 9000, 0);
 	EXPECT_EQ(1, zt_writev(z->dev, z->rx, iov, 1, info, 0, NULL));
 	if (gathered) {
 		EXPECT_EQ(0, system("ethtool -K zc0 sg on >/dev/null 2>&1"));
