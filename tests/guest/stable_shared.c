@@ -27,8 +27,8 @@ struct side {
 	uint64_t sent, got;
 	char *win;
 	size_t page;			/* of the window that is free */
-	struct iovec kept[512];
-	uint64_t at[512];		/* where in the stream */
+	struct iovec kept[ZCIO_MAX_ELEMENTS];
+	uint64_t at[ZCIO_MAX_ELEMENTS];	/* where in the stream */
 	size_t count;
 	uint64_t mapped, copied;
 	uint32_t why;
@@ -89,11 +89,11 @@ static void put(struct __test_metadata *_metadata, struct side *s, size_t len)
 static void take(struct __test_metadata *_metadata, struct zt *z, struct side *s, int count,
 		 size_t pages)
 {
-	struct iovec regions[64], iov[64];
-	struct zcio_payload info[64];
+	static struct iovec regions[ZCIO_MAX_ELEMENTS], iov[ZCIO_MAX_ELEMENTS];
+	static struct zcio_payload info[ZCIO_MAX_ELEMENTS];
 	int n;
 
-	ASSERT_GE(64, count);
+	ASSERT_GE(ZCIO_MAX_ELEMENTS, count);
 	ASSERT_GE(PAGES, s->page + count * pages);
 	zt_regions(regions, s->win + ZT_PAGES(s->page), count, pages);
 	n = zt_take(_metadata, z->dev, s->rx, regions, count, iov, info, 0);
@@ -213,19 +213,42 @@ TEST_F(two, frames_in_one_page_are_right_when_read_in_parts)
 	TH_LOG("%.1f %% mapped, why %#x", 100.0 * a->mapped / (a->mapped + a->copied), a->why);
 }
 
-/* Where a page is all one connection's, it is mapped: by device, what must be reached. */
-static double least(enum zt_path path)
+/* ---- a page that is all one connection's is mapped ---- */
+
+#define CHUNK	(1UL << 20)
+#define CHUNKS	16
+#define FOLIO	ZT_PAGES(8)		/* what a task's sockets fill one after the other */
+#define HEADER	256			/* bytes that e1000e puts beside the headers at most */
+
+/*
+ * How many bytes of a chunk may be copied. All of it has been acknowledged when it is read,
+ * and one call takes it, so that what holds its pages is known:
+ *
+ * The loopback device and veth bring the folios that the sender filled. Those in the middle
+ * of the chunk have no other bytes, and nobody else holds them. The last one is still being
+ * filled; the first one is the last one of the chunk before, whose frames the kernel may
+ * give back as late as it likes.
+ *
+ * e1000e with jumbo frames puts each frame into pages of its own, but the payload of a small
+ * frame beside its headers: the last of a chunk may be one, as the others are full (Nagle).
+ * With standard frames, and vmxnet3 with all, the driver itself copies: nothing is asked for.
+ *
+ * virtio-net puts each frame behind the one before. So a page is this connection's, unless
+ * somebody else's frame (a neighbour's solicitation, say) lies in it; and it copies the first
+ * bytes of some. How many these are is not ours to say, but they are few: half is asked for.
+ */
+static size_t may_be_copied(enum zt_path path)
 {
 	const char *nic = getenv("ZCIO_NIC");
-	int mtu = atoi(getenv("ZCIO_MTU"));
+	bool jumbo = atoi(getenv("ZCIO_MTU")) >= 9000;
 
-	if (path == ZT_LO4 || path == ZT_LO6 || !strcmp(nic, "veth") || !strcmp(nic, "lo"))
-		return 90;
-	if (!strcmp(nic, "e1000e"))
-		return mtu >= 9000 ? 99 : 0;
+	if (path == ZT_LO4 || !strcmp(nic, "veth") || !strcmp(nic, "lo"))
+		return 2 * FOLIO;
+	if (!strcmp(nic, "e1000e") && jumbo)
+		return HEADER;
 	if (!strcmp(nic, "virtio-net-pci"))
-		return mtu >= 9000 ? 90 : 1;
-	return 0;
+		return CHUNK / 2;
+	return CHUNK;
 }
 
 FIXTURE(bulk)
@@ -253,29 +276,49 @@ FIXTURE_TEARDOWN(bulk)
 	zcio_close(self->z.ctx);
 }
 
-/* Read in pieces of 128 KB and more. */
+/* An acknowledgement that is put off makes the sender send again: it must not be. */
+static void all_acked(struct __test_metadata *_metadata, struct side *s)
+{
+	int one = 1, left;
+
+	do {
+		ASSERT_EQ(0, setsockopt(s->rx, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof(one)));
+		ASSERT_EQ(0, ioctl(s->tx, TIOCOUTQ, &left));
+	} while (left);
+	zt_acked(_metadata, s->tx);
+}
+
 TEST_F_TIMEOUT(bulk, of_an_ordinary_sender_is_mapped, 60)
 {
+	const char *nic = variant->path == ZT_LO4 ? "lo" : getenv("ZCIO_NIC");
 	struct side *s = &self->side;
-	struct zt_stream stream = { .fd = s->tx, .sends = true, .len = 24 << 20 };
-	int low = 128 << 10;
-	double share;
+	unsigned char *chunk = malloc(CHUNK);
+	int again = 0, zero = 0;
 
-	ASSERT_EQ(0, setsockopt(s->rx, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low)));
-	zt_stream_start(_metadata, &stream);
-	while (s->got < 24 << 20) {
-		if ((24 << 20) - s->got < low) {
-			low = 1;
-			ASSERT_EQ(0, setsockopt(s->rx, SOL_SOCKET, SO_RCVLOWAT, &low, sizeof(low)));
-		}
-		take(_metadata, &self->z, s, 32, 24);
+	ASSERT_EQ(0, setsockopt(s->tx, IPPROTO_TCP, TCP_NODELAY, &zero, sizeof(zero)));
+	for (int i = 0; i < CHUNKS;) {
+		uint64_t copied = s->copied;
+		uint32_t resent = zt_resent(_metadata, s->tx);
+
+		zt_fill(chunk, CHUNK, s->sent);
+		ASSERT_EQ((ssize_t)CHUNK, send(s->tx, chunk, CHUNK, 0));
+		s->sent += CHUNK;
+		all_acked(_metadata, s);
+		take(_metadata, &self->z, s, ZCIO_MAX_ELEMENTS, PAGES / ZCIO_MAX_ELEMENTS);
+		ASSERT_EQ(s->sent, s->got);
 		let_go(s, 0);
+		copied = s->copied - copied;
+		/* What is sent twice may be held twice: such a chunk does not count. */
+		if (resent != zt_resent(_metadata, s->tx)) {
+			again++;
+			continue;
+		}
+		ASSERT_GE(may_be_copied(variant->path), copied) TH_LOG("why %#x", s->why);
+		i++;
 	}
-	zt_stream_join(_metadata, &stream);
-	share = 100.0 * s->mapped / (s->mapped + s->copied);
-	TH_LOG("%s: %.2f %% mapped, why %#x", variant->path == ZT_LO4 ? "lo" : getenv("ZCIO_NIC"),
-	       share, s->why);
-	ASSERT_LE(least(variant->path), share);
+	TH_LOG("%s: %.2f %% mapped, why %#x; %d chunks with bytes that were sent again", nic,
+	       100.0 * s->mapped / (s->mapped + s->copied), s->why, again);
+	free(chunk);
 }
 
 /*
