@@ -1,47 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The rows of the error table that are about the arguments of zc_readv, over IPv4 and
- * IPv6. Every call is made with data queued and an older payload in the window; the
- * helper checks that it fails twice in the same way and changes nothing, the end of
- * each test that every byte can still be received.
+ * The rows of the error table that are about the arguments of zc_readv, for every kind of
+ * socket that it serves. Every call is made with messages queued and an older payload in the
+ * window; the helper checks that it fails twice in the same way and changes nothing, the
+ * end of each test that every message can still be received, in order.
  */
+#include "flow.h"
 #include "refused.h"
-
-#define OLD	3000	/* bytes in the window before */
-#define QUEUED	5000	/* bytes queued while calls fail */
 
 FIXTURE(rx)
 {
 	struct zt z;
-	size_t queued;
+	struct flow f;
 };
 
 FIXTURE_VARIANT(rx)
 {
-	enum zt_path path;
+	enum flow_kind kind;
 };
 
-FIXTURE_VARIANT_ADD(rx, v4) { .path = ZT_LO4 };
-FIXTURE_VARIANT_ADD(rx, v6) { .path = ZT_LO6 };
+FIXTURE_VARIANT_ADD(rx, tcp4) { TCP4 };
+FIXTURE_VARIANT_ADD(rx, tcp6) { TCP6 };
+FIXTURE_VARIANT_ADD(rx, udp4) { UDP4 };
+FIXTURE_VARIANT_ADD(rx, udp6) { UDP6 };
+FIXTURE_VARIANT_ADD(rx, packet_raw) { RAW };
+FIXTURE_VARIANT_ADD(rx, packet_dgram) { COOKED };
 
 FIXTURE_SETUP(rx)
 {
+	static const size_t queued[] = { 1000, 500, 8000 };
 	struct zt *z = &self->z;
+	struct flow *f = &self->f;
 
 	zt_open(_metadata, z, 64, 8);
-	zt_tcp(_metadata, variant->path, &z->rx, &z->tx);
-	zt_send(_metadata, z->tx, OLD, 0);
-	zt_zc_recv(_metadata, z->dev, z->rx, z->win, 2, OLD, 0);
-	zt_send(_metadata, z->tx, QUEUED, OLD);
-	zt_arrived(_metadata, z->rx, QUEUED);
-	self->queued = QUEUED;
+	flow_open(_metadata, f, variant->kind, false);
+	z->rx = f->to;
+	flow_put(_metadata, f, 3000);
+	flow_receive(_metadata, f, z->dev, z->win, 2);
+	for (int i = 0; i < ARRAY_SIZE(queued); i++)
+		flow_put(_metadata, f, queued[i]);
 	zt_remember(_metadata, z, ZT_PAGES(8));
 }
 
 FIXTURE_TEARDOWN(rx)
 {
-	zt_recv(_metadata, self->z.rx, self->queued, OLD);
-	zt_nothing(_metadata, self->z.rx);
+	flow_drain(_metadata, &self->f);
 }
 
 TEST_F(rx, count_0_is_EINVAL)
@@ -145,14 +148,11 @@ TEST_F(rx, adjacent_regions_in_any_order_are_good)
 	struct iovec iov[] = {
 		zt_iov(w + ZT_PAGES(2), ZT_PAGE), zt_iov(w, ZT_PAGE), zt_iov(w + ZT_PAGE, ZT_PAGE),
 	};
-	size_t got = 0;
-	int n = zt_readv(self->z.dev, self->z.rx, iov, 3, NULL, 0);
+	struct zcio_payload info[3];
+	int n = zt_readv(self->z.dev, self->z.rx, iov, 3, info, 0);
 
 	ASSERT_LT(0, n);
-	for (int i = 0; i < n; i++)
-		got += iov[i].iov_len;
-	zt_recv(_metadata, self->z.rx, QUEUED - got, OLD + got);
-	self->queued = 0;
+	flow_took(_metadata, &self->f, iov, info, n);
 }
 
 TEST_F(rx, wrap_around_is_EINVAL)

@@ -11,8 +11,6 @@
 #include <poll.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
-#include <linux/if_packet.h>
-#include <net/if.h>
 #include <time.h>
 
 #include "datagram.h"
@@ -72,26 +70,9 @@ static uint64_t now_ns(void)
 /* An AF_PACKET socket on a device of this or the peer's namespace. */
 static int on_device(struct __test_metadata *_metadata, bool lo, bool peer, int type, int protocol)
 {
-	bool away = peer && !lo && *getenv("ZCIO_PEER_EXEC");
-	bool loopback = lo || !strcmp(getenv("ZCIO_NIC"), "lo");
-	const char *name = loopback ? "lo" : away ? "zc1" : "zc0";
-	struct sockaddr_ll a = { .sll_family = AF_PACKET, .sll_protocol = htons(protocol) };
-	int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC), fd, size = 64 << 20;
+	int fd = zt_packet_socket(_metadata, lo ? ZT_LO4 : ZT_WIRE4, peer, type, protocol);
+	int size = 64 << 20;
 
-	if (away) {
-		int ns = open("/run/netns/peer", O_RDONLY | O_CLOEXEC);
-
-		ASSERT_LE(0, ns);
-		ASSERT_EQ(0, setns(ns, CLONE_NEWNET));
-		close(ns);
-	}
-	fd = socket(AF_PACKET, type | SOCK_CLOEXEC, 0);
-	ASSERT_LE(0, fd);
-	a.sll_ifindex = if_nametoindex(name);
-	ASSERT_NE(0, a.sll_ifindex) TH_LOG("no device %s", name);
-	ASSERT_EQ(0, bind(fd, (struct sockaddr *)&a, sizeof(a)));
-	ASSERT_EQ(0, setns(home, CLONE_NEWNET));
-	close(home);
 	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)));
 	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)));
 	return fd;

@@ -7,6 +7,8 @@
 #define SOCKETS_H
 
 #include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -55,11 +57,10 @@ ZT_UNUSED static struct zt_addr zt_addr(struct __test_metadata *_metadata,
 }
 
 /* A socket at one end: with devices wired together the peer has a namespace. */
-ZT_UNUSED static int zt_socket(struct __test_metadata *_metadata, enum zt_path path,
-			       bool peer, int type)
+ZT_UNUSED static int zt_socket_of(struct __test_metadata *_metadata, int family, enum zt_path path,
+				  bool peer, int type)
 {
 	const char *exec = getenv("ZCIO_PEER_EXEC");
-	bool v6 = path == ZT_LO6 || path == ZT_WIRE6;
 	bool away = peer && path >= ZT_WIRE4 && exec && *exec;
 	int home = -1, ns, fd;
 
@@ -71,12 +72,38 @@ ZT_UNUSED static int zt_socket(struct __test_metadata *_metadata, enum zt_path p
 		ASSERT_EQ(0, setns(ns, CLONE_NEWNET));
 		close(ns);
 	}
-	fd = socket(v6 ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, 0);
+	fd = socket(family, type | SOCK_CLOEXEC, 0);
 	ASSERT_LE(0, fd);
 	if (away) {
 		ASSERT_EQ(0, setns(home, CLONE_NEWNET));
 		close(home);
 	}
+	return fd;
+}
+
+ZT_UNUSED static int zt_socket(struct __test_metadata *_metadata, enum zt_path path,
+			       bool peer, int type)
+{
+	bool v6 = path == ZT_LO6 || path == ZT_WIRE6;
+
+	return zt_socket_of(_metadata, v6 ? AF_INET6 : AF_INET, path, peer, type);
+}
+
+/* An AF_PACKET socket on the device at one end, for frames of @protocol. */
+ZT_UNUSED static int zt_packet_socket(struct __test_metadata *_metadata, enum zt_path path,
+				      bool peer, int type, int protocol)
+{
+	const char *exec = getenv("ZCIO_PEER_EXEC");
+	bool away = peer && exec && *exec;
+	struct sockaddr_ll a = { .sll_family = AF_PACKET, .sll_protocol = htons(protocol) };
+	int fd = zt_socket_of(_metadata, AF_PACKET, path, peer, type);
+	struct ifreq name = {};
+
+	strcpy(name.ifr_name, path < ZT_WIRE4 || !strcmp(getenv("ZCIO_NIC"), "lo") ? "lo" :
+	       away ? "zc1" : "zc0");
+	ASSERT_EQ(0, ioctl(fd, SIOCGIFINDEX, &name)) TH_LOG("no device %s", name.ifr_name);
+	a.sll_ifindex = name.ifr_ifindex;
+	ASSERT_EQ(0, bind(fd, (struct sockaddr *)&a, sizeof(a)));
 	return fd;
 }
 
