@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Stable and lasting, on the receiver's side: what zc_readv has given does not change,
- * whatever its sender does with the memory it came from, and stays when the socket, the
- * sender or the network device is gone. (What zc_writev has sent: stable.c.)
+ * whatever its sender does with the memory it came from, and stays when the socket or the
+ * sender is gone. (What zc_writev has sent: stable.c; when the network device, its driver or
+ * its namespace goes: lifetime.c.)
  *
  * timeout: 300
  */
@@ -386,91 +387,6 @@ TEST_F(senders, payloads_stay_when_the_sender_writes_and_ends)
 	close(self->r.z.rx);
 	is_the_stream(_metadata, &self->r);
 	zcio_close(self->r.z.ctx);
-	is_the_stream(_metadata, &self->r);
-}
-
-/* ---- the network device goes away ---- */
-
-#define SHELL(commands) ({ \
-	int status_ = system("set -e\n" commands); \
-	ASSERT_EQ(0, status_) TH_LOG("%s", commands); \
-})
-
-/* Addresses of version 6 go when a device goes down; nothing else does. */
-#define ADDRESSES \
-	"ip addr replace $ZCIO_LOCAL4/24 dev zc0; ip addr replace $ZCIO_LOCAL6/64 dev zc0 nodad\n"
-#define WAIT_LINK \
-	"until ping -c 1 -W 1 -q $ZCIO_PEER4 && ping -c 1 -W 1 -q $ZCIO_PEER6; do sleep 0.1; done >/dev/null 2>&1\n"
-
-static bool has_device(const char *path)
-{
-	return access(path, F_OK) == 0;
-}
-
-FIXTURE(device) {
-	FIXTURE_DATA(receiving) r;
-};
-
-FIXTURE_SETUP(device)
-{
-	zt_open(_metadata, &self->r.z, KEEP_PAGES, 0);
-	zt_tcp(_metadata, ZT_WIRE4, &self->r.z.rx, &self->r.z.tx);
-}
-
-FIXTURE_TEARDOWN(device)
-{
-}
-
-TEST_F(device, payloads_stay_when_the_device_is_down)
-{
-	size_t bytes = 1 << 20;
-	int go;
-	pid_t pid;
-
-	if (!has_device("/sys/class/net/zc0"))
-		SKIP(return, "no device of its own");
-	pid = sender(_metadata, &self->r, send_plain, bytes, &go);
-	keep(_metadata, &self->r, bytes);
-	SHELL("ip link set zc0 down");
-	is_the_stream(_metadata, &self->r);
-	SHELL("ip link set zc0 up\n" ADDRESSES WAIT_LINK);
-	close(go);
-	ended(_metadata, pid);
-	close(self->r.z.rx);
-	/* The receive ring is filled and used anew. */
-	SHELL("ping -c 20 -i 0.01 -s 8000 -q $ZCIO_PEER4 >/dev/null");
-	is_the_stream(_metadata, &self->r);
-}
-
-/* The driver lets go of the device, as when it is unloaded or the card is pulled. */
-TEST_F(device, payloads_stay_when_the_driver_is_gone)
-{
-	size_t bytes = 1 << 20;
-	int go;
-	pid_t pid;
-
-	if (!has_device("/sys/class/net/zc0/device/driver"))
-		SKIP(return, "no device with a driver");
-	pid = sender(_metadata, &self->r, send_plain, bytes, &go);
-	keep(_metadata, &self->r, bytes);
-	SHELL("readlink -f /sys/class/net/zc0/device >$ZCIO_RUN/device\n"
-	      "readlink -f /sys/class/net/zc0/device/driver >$ZCIO_RUN/driver\n"
-	      "cat /sys/class/net/zc0/address >$ZCIO_RUN/mac\n"
-	      "basename $(cat $ZCIO_RUN/device) >$(cat $ZCIO_RUN/driver)/unbind\n"
-	      "test ! -e /sys/class/net/zc0");
-	is_the_stream(_metadata, &self->r);
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	close(go);
-	close(self->r.z.rx);
-	is_the_stream(_metadata, &self->r);
-	/* As the rig had it, for the tests that follow. */
-	SHELL("basename $(cat $ZCIO_RUN/device) >$(cat $ZCIO_RUN/driver)/bind\n"
-	      "mac=$(cat $ZCIO_RUN/mac)\n"
-	      "until name=$(basename $(dirname $(grep -l $mac /sys/class/net/*/address))) 2>/dev/null; do sleep 0.1; done\n"
-	      "[ $name = zc0 ] || ip link set $name name zc0\n"
-	      "ip link set zc0 mtu $ZCIO_MTU\n" ADDRESSES "ip link set zc0 up\n" ADDRESSES WAIT_LINK);
-	SHELL("ping -c 20 -i 0.01 -s 8000 -q $ZCIO_PEER4 >/dev/null");
 	is_the_stream(_metadata, &self->r);
 }
 

@@ -13,18 +13,26 @@ net_up() {
 		return
 	fi
 	ZCIO_PEER_EXEC="ip netns exec peer"
+	batch "netns add peer" "link set lo up" && batch -n peer -- "link set lo up" && net_wire
+}
+
+# Finds the two devices, as they come when their driver is loaded, and wires them.
+net_wire() {
 	if [ "$ZCIO_NIC" = veth ]; then
 		batch "link add zc0 type veth peer name zc1" || return
 	else
 		modprobe "$(nic_module "$ZCIO_NIC")" || return
 		rename 52:54:00:77:00:01 zc0 && rename 52:54:00:77:00:02 zc1 || return
 	fi
-	batch "netns add peer" "link set zc1 netns peer" "link set lo up" \
-		"link set zc0 mtu $ZCIO_MTU" "addr add 10.77.0.1/24 dev zc0" \
-		"addr add fd77::1/64 dev zc0 nodad" "link set zc0 up" &&
-		batch -n peer -- "link set lo up" \
-			"link set zc1 mtu $ZCIO_MTU" "addr add 10.77.0.2/24 dev zc1" \
-			"addr add fd77::2/64 dev zc1 nodad" "link set zc1 up" || return
+	batch "link set zc1 netns peer" && net_addresses
+}
+
+# Gives them what they had at first, whatever was changed, and waits for the link.
+net_addresses() {
+	batch "link set zc0 mtu $ZCIO_MTU" "addr replace 10.77.0.1/24 dev zc0" \
+		"addr replace fd77::1/64 dev zc0 nodad" "link set zc0 up" &&
+		batch -n peer -- "link set zc1 mtu $ZCIO_MTU" "addr replace 10.77.0.2/24 dev zc1" \
+			"addr replace fd77::2/64 dev zc1 nodad" "link set zc1 up" || return
 	# The emulated NICs' links come up a moment later.
 	local i
 	for ((i = 0; i < 100; i++)); do
