@@ -138,14 +138,13 @@ static void works_as_before(struct __test_metadata *_metadata, wire *self)
 	goes_back(_metadata, l);
 }
 
-/* As when the card is pulled, or the device given to another driver. */
+/* As when the card is pulled, or the device given to another driver; with the socket open. */
 TEST_F_TIMEOUT(wire, when_the_driver_lets_go_of_the_device, 90)
 {
 	struct lasting *l = &self->l;
 
 	if (access("/sys/class/net/zc0/device/driver", F_OK))
 		SKIP(return, "no device with a driver");
-	close_pair(_metadata, l);
 	self->changed = true;
 	SHELL(WATCH_POOLS
 	      "device=$(readlink -f /sys/class/net/zc0/device) driver=$(readlink -f $device/driver)\n"
@@ -153,6 +152,8 @@ TEST_F_TIMEOUT(wire, when_the_driver_lets_go_of_the_device, 90)
 	      "[ ! -e /sys/class/net/zc0 ]\n"
 	      NO_POOL_WAITS
 	      "echo ${device##*/} >$driver/bind\n");
+	still_there(_metadata, l);
+	close_pair(_metadata, l);
 	still_there(_metadata, l);
 	SHELL("rename 52:54:00:77:00:01 zc0; net_addresses");
 	works_as_before(_metadata, self);
