@@ -164,13 +164,12 @@ static inline void take(struct __test_metadata *_metadata, struct lasting *l)
 {
 	size_t region = l->path.unit / ZT_PAGE + 3, within = 0;
 	struct zcio_payload info[16];
-	struct iovec iov[16];
+	struct iovec regions[16], iov[16];
 	int n;
 
 	ASSERT_GE(WINDOW, l->pages + 16 * region);
-	for (int i = 0; i < 16; i++)
-		iov[i] = zt_iov(l->z.win + ZT_PAGES(l->pages + i * region), ZT_PAGES(region));
-	n = zt_readv(l->z.dev, l->z.rx, iov, 16, info, 0);
+	zt_regions(regions, l->z.win + ZT_PAGES(l->pages), 16, region);
+	n = zt_take(_metadata, l->z.dev, l->z.rx, regions, 16, iov, info, 0);
 	ASSERT_LT(0, n) TH_LOG("%s", strerror(-n));
 	for (int i = 0; i < n; i++) {
 		uint64_t at = l->kind == TCP ? l->got : l->got * MESSAGE + within;

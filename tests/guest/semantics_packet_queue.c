@@ -4,13 +4,11 @@
  * receives it next it is as if nobody had looked at it. And frames that come with virtio's
  * header are not for zc_readv.
  */
-#include <grp.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
-#include <sys/resource.h>
 
 #include "refused.h"
 
@@ -46,23 +44,13 @@ static int on_lo(struct __test_metadata *_metadata, int type)
 	return fd;
 }
 
-/* Nobody who may lock memory: each call comes to the frames, and can show none of them. */
-static void become_poor(struct __test_metadata *_metadata)
-{
-	struct rlimit none = {};
-
-	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &none));
-	ASSERT_EQ(0, setgroups(0, NULL));
-	ASSERT_EQ(0, setresgid(65534, 65534, 65534));
-	ASSERT_EQ(0, setresuid(65534, 65534, 65534));
-}
-
 FIXTURE_SETUP(frame)
 {
 	int rx = on_lo(_metadata, variant->type), tx = on_lo(_metadata, SOCK_DGRAM);
 
 	self->plain = on_lo(_metadata, variant->type);
-	become_poor(_metadata);
+	/* So each call comes to the frames, and can show none of them. */
+	zt_limited(_metadata, 0);
 	zt_open(_metadata, &self->z, 16, 0);
 	self->z.rx = rx;
 	self->z.tx = tx;
