@@ -9,11 +9,16 @@
 //!
 //! With `ZCIO_KEEP` the stack gets references to the pages where they are, and nothing is
 //! swapped or given back. It is told that they may change.
+//!
+//! What differs for sockets that keep boundaries is in `datagram`.
+
+mod datagram;
 
 use crate::context::{Context, Done, Moved};
 use crate::ground::debug::{reached, Point};
+use crate::ground::frame;
 use crate::ground::page::OwnedPage;
-use crate::ground::socket::{Kind, Locked, PageVec, SendFlags, Socket};
+use crate::ground::socket::{Kind, Locked, PageVec, SendFlags, Socket, Tcp};
 use crate::ground::uapi::{self, IoVec, KeptArea, Payload, Writev};
 use crate::ground::vma::{self, Found, Kept};
 use crate::plan::area::{self, Area, Rooms};
@@ -27,12 +32,13 @@ use kernel::mm::MmapReadGuard;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
-/// TCP keeps its headers elsewhere: no room is needed in the area.
-const ROOMS: Rooms = Rooms { head: 0, tail: 0 };
-
-/// The room that a kind of socket needs around a payload.
-pub(crate) fn rooms(_kind: &Kind<'_>) -> Rooms {
-    ROOMS
+/// The room that a kind of socket needs around a payload. TCP keeps its headers elsewhere.
+pub(crate) fn rooms(kind: &Kind<'_>) -> Rooms {
+    let head = match kind {
+        Kind::Datagrams(_) => area::head_room(frame::head_size()),
+        Kind::Stream(_) => 0,
+    };
+    Rooms { head, tail: 0 }
 }
 
 /// Most pages swapped and sent at once (4 MiB), unless one payload alone has more.
@@ -40,27 +46,40 @@ const BATCH_PAGES: usize = 1024;
 
 const FLAGS: u32 = uapi::DONTWAIT | uapi::NOSIGNAL | uapi::MORE | uapi::KEEP;
 
+/// What became of the payloads.
+struct Outcome {
+    /// Taken whole: so many of them, the first ones.
+    whole: usize,
+    /// Bytes taken in all.
+    bytes: usize,
+    /// Per payload, what was taken of it.
+    moved: KVVec<Moved>,
+}
+
 /// Runs the call. On an error, `args.error_index` says which element it is about.
 pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
     let count = args.iovcnt as usize;
     if count == 0
         || args.iovcnt > uapi::MAX_ELEMENTS
         || args.flags & !FLAGS != 0
-        || args.segment != 0
         || args.reserved32 != 0
         || args.reserved != [0; 2]
     {
         return Err(EINVAL);
     }
     let iov = uapi::read_array::<IoVec>(args.iov as usize, 2 * count)?;
-    let areas = check_areas(&iov, &mut args.error_index)?;
+    let socket = Socket::from_fd(args.fd)?;
+    let kind = socket.kind()?;
+    let areas = check_areas(&iov, rooms(&kind), &mut args.error_index)?;
     let wanted = if args.payloads != 0 { count } else { 0 };
     let mut reports = KVVec::from_elem(Payload::default(), wanted, GFP_KERNEL)?;
     uapi::write_array(args.payloads as usize, &reports)?;
 
-    let socket = Socket::from_fd(args.fd)?;
-    let tcp = socket.tcp()?;
-    tcp.check_connected()?;
+    match kind {
+        Kind::Stream(_) if args.segment != 0 => return Err(EINVAL),
+        Kind::Stream(tcp) => tcp.check_connected()?,
+        Kind::Datagrams(socket) => datagram::check(socket, args.segment)?,
+    }
     let keep = args.flags & uapi::KEEP != 0;
     let context = find_pools(&areas, keep, &mut args.error_index)?;
     let flags = SendFlags {
@@ -69,49 +88,55 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
         nosignal: args.flags & uapi::NOSIGNAL != 0,
         sealed: !keep,
     };
+    let moved = KVVec::from_elem(Moved::default(), count, GFP_KERNEL)?;
+    let outcome = match kind {
+        Kind::Stream(tcp) => stream(tcp, &areas, flags, moved)?,
+        Kind::Datagrams(socket) => {
+            datagram::send(socket, &areas, args.segment as u16, flags, moved)?
+        }
+    };
+
+    let mut total = Moved::default();
+    outcome.moved.iter().for_each(|m| total.add(m));
+    context.tx.count(outcome.whole, &total);
+    args.taken = outcome.bytes as u64;
+    for (to, m) in reports.iter_mut().zip(&outcome.moved) {
+        *to = m.report(Payload::default());
+    }
+    // The bytes are gone, so there is no way back; the array was writable before, and says
+    // zero where it cannot be written now.
+    let _ = uapi::write_array(args.payloads as usize, &reports);
+    let in_whole = areas.iter().take(outcome.whole).map(|a| a.len);
+    Ok(Done {
+        count: outcome.whole,
+        count_says_all: outcome.bytes == in_whole.sum::<usize>(),
+    })
+}
+
+/// To a stream, under its lock. An error only if nothing was taken.
+fn stream(tcp: Tcp<'_>, areas: &[Area], flags: SendFlags, moved: KVVec<Moved>) -> Result<Outcome> {
     tcp.check_send(flags.nonblock, flags.nosignal)?;
     reached(Point::WritevChecked);
-
     let mut locked = tcp.lock()?;
     locked.wait_space(flags.nonblock)?;
     let mut sender = Sender {
         gathers: locked.gathers(flags.sealed),
         locked,
         flags,
-        moved: KVVec::from_elem(Moved::default(), count, GFP_KERNEL)?,
+        moved,
         bytes: 0,
     };
-    let result = sender.send_all(&areas);
-    let Sender {
-        locked,
-        moved,
-        bytes,
-        ..
-    } = sender;
-    drop(locked);
+    let result = sender.send_all(areas);
+    let Sender { moved, bytes, .. } = sender;
     if bytes == 0 {
         result?;
     }
-
-    let mut total = Moved::default();
-    let whole = areas
-        .iter()
-        .zip(&moved)
-        .filter(|(area, m)| m.bytes() == area.len as u64)
-        .count();
-    moved.iter().for_each(|m| total.add(m));
-    context.tx.count(whole, &total);
-    args.taken = bytes as u64;
-    for (to, m) in reports.iter_mut().zip(&moved) {
-        *to = m.report(Payload::default());
-    }
-    // The bytes are gone, so there is no way back; the array was writable before, and says
-    // zero where it cannot be written now.
-    let _ = uapi::write_array(args.payloads as usize, &reports);
-    let in_whole = areas.iter().take(whole).map(|a| a.len).sum::<usize>();
-    Ok(Done {
-        count: whole,
-        count_says_all: bytes == in_whole,
+    let taken = |(area, m): &(&Area, &Moved)| m.bytes() == area.len as u64;
+    let whole = areas.iter().zip(&moved).filter(taken).count();
+    Ok(Outcome {
+        whole,
+        bytes,
+        moved,
     })
 }
 
@@ -136,12 +161,17 @@ pub(crate) fn kept(args: &mut KeptArea) -> Result<Done> {
     })
 }
 
-fn check_areas(iov: &[IoVec], error_index: &mut i32) -> Result<KVVec<Area>> {
+/// Without any room for a head, the payloads are a stream's.
+fn check_areas(iov: &[IoVec], rooms: Rooms, error_index: &mut i32) -> Result<KVVec<Area>> {
     let mut spans = KVVec::with_capacity(iov.len() / 2, GFP_KERNEL)?;
     let mut areas = KVVec::with_capacity(iov.len() / 2, GFP_KERNEL)?;
     for (i, pair) in iov.chunks_exact(2).enumerate() {
         let (span, payload) = (Span::from(pair[0]), Span::from(pair[1]));
-        let Some(area) = area::check(&span, &payload, ROOMS) else {
+        let good = match rooms.head {
+            0 => area::check(&span, &payload, rooms),
+            _ => area::check_headed(&span, &payload, rooms, frame::head_size()),
+        };
+        let Some(area) = good else {
             *error_index = i as i32;
             return Err(EINVAL);
         };
@@ -194,11 +224,7 @@ impl Sender<'_> {
         let mut from = 0;
         while from < areas.len() {
             let rest = areas.get(from..).ok_or(EINVAL)?;
-            let batch = match self.flags.sealed {
-                true => Batch::swap_out(rest)?,
-                false => Batch::share(rest)?,
-            };
-            reached(Point::WritevSwapped);
+            let batch = Batch::new(rest, self.flags)?;
             let next = from + batch.areas.len();
             let flags = SendFlags {
                 more: self.flags.more || next < areas.len(),
@@ -259,6 +285,16 @@ fn payload_pages(found: &Found<'_, Pool>, area: &Area) -> Range<usize> {
 }
 
 impl<'a> Batch<'a> {
+    /// As many of `areas` as go into one batch: swapped out, unless they are to stay.
+    fn new(areas: &'a [Area], flags: SendFlags) -> Result<Self> {
+        let batch = match flags.sealed {
+            true => Self::swap_out(areas)?,
+            false => Self::share(areas)?,
+        };
+        reached(Point::WritevSwapped);
+        Ok(batch)
+    }
+
     /// Takes references to the pages of as many of `areas` as go into one batch; the pages
     /// stay where they are.
     fn share(areas: &'a [Area]) -> Result<Self> {
@@ -335,10 +371,7 @@ impl<'a> Batch<'a> {
         moved: &mut [Moved],
         from: usize,
     ) -> Result<usize> {
-        let copies = match flags.sealed {
-            true => self.seal(),
-            false => Ok(KVVec::new()),
-        };
+        let copies = self.seal(flags);
         let result = match &copies {
             Ok(copies) => self.hand_over(locked, flags, copies),
             Err(e) => Err(*e),
@@ -347,22 +380,16 @@ impl<'a> Batch<'a> {
         let sent = result.unwrap_or(0);
         let pinned = copies.unwrap_or_default();
         for (page, (piece, bytes)) in Self::taken(self.areas, sent).enumerate() {
-            let Some(moved) = moved.get_mut(from + piece.payload) else {
-                continue;
-            };
-            let why = match pinned.get(page) {
-                Some(Some(_)) => Some(Why::Pinned),
-                _ if !gathers => Some(Why::Device),
-                _ => None,
-            };
-            match why {
-                Some(why) => moved.copied[why as usize] += bytes as u64,
-                None => moved.mapped += bytes as u64,
+            if let Some(moved) = moved.get_mut(from + piece.payload) {
+                count(moved, bytes, is_copied(&pinned, page), gathers);
             }
         }
-        if !self.slots.is_empty() {
-            self.settle(sent);
-        }
+        // Those that went come first: whole, and at most one in part.
+        let mut went = Self::taken(self.areas, sent);
+        self.settle(whole(self.areas, sent), |_, piece| {
+            let (_, bytes) = went.next()?;
+            Some((piece.offset + bytes, piece.len - bytes))
+        });
         result
     }
 
@@ -394,9 +421,12 @@ impl<'a> Batch<'a> {
         })
     }
 
-    /// Seals the pages, which are out of the mapping, and copies those that somebody else
+    /// Seals the pages that are out of the mapping, and copies those that somebody else
     /// holds; `None` for all others.
-    fn seal(&self) -> Result<KVVec<Option<OwnedPage>>> {
+    fn seal(&self, flags: SendFlags) -> Result<KVVec<Option<OwnedPage>>> {
+        if !flags.sealed {
+            return Ok(KVVec::new());
+        }
         let mut copies = KVVec::with_capacity(self.pages.len(), GFP_KERNEL)?;
         for page in &self.pages {
             let copy = if page.refs() == 1 {
@@ -427,48 +457,80 @@ impl<'a> Batch<'a> {
         locked.send(&mut vec, flags)
     }
 
-    /// Gives every page that was swapped out its due after `sent` bytes were taken.
-    fn settle(self, sent: usize) {
+    /// Gives every page that was swapped out its due, after the first `whole` payloads went.
+    /// `gone` says of each
+    /// page whether it stays with the stack, and then which of its bytes (offset, bytes) move
+    /// to the page that stands in; from the first `None` on, the pages go back.
+    fn settle(self, whole: usize, mut gone: impl FnMut(usize, &Piece) -> Option<(usize, usize)>) {
         let Self {
             areas,
             pool,
             slots,
             pages,
         } = self;
+        if slots.is_empty() {
+            return;
+        }
         let place = |piece: &Piece| {
             let slots = slots.get(piece.payload);
             slots.map_or(0, |slots| slots.payload.start) + piece.nth
         };
-        let mut pages = pages.into_iter();
-        let mut count = 0;
-        // Those that went come first: whole, and at most one in part.
-        let went = Self::taken(areas, sent).zip(&mut pages);
-        pool.sent(went.map(|((piece, bytes), own)| {
-            count += 1;
-            let behind = (piece.offset + bytes, piece.len - bytes);
-            (place(&piece), own, behind)
+        let mut rest = Self::pieces(areas).zip(pages).enumerate();
+        let mut back = None;
+        pool.sent(core::iter::from_fn(|| {
+            let (page, (piece, own)) = rest.next()?;
+            let behind = gone(page, &piece);
+            if behind.is_none() {
+                back = Some((piece, own));
+                return None;
+            }
+            behind.map(|behind| (place(&piece), own, behind))
         }));
         reached(Point::WritevSettling);
-        let mut rest = Self::pieces(areas).skip(count).zip(pages).peekable();
-        if rest.peek().is_some() {
+        if back.is_some() {
             let task = kernel::current!();
             let lock = task.mm().map(|mm| mm.mmap_read_lock());
             let at = lock.as_ref().zip(areas.first()).and_then(|(lock, area)| {
                 vma::find::<Pool>(lock, area.base).filter(|found| found.is(&pool))
             });
-            let back = rest.map(|(piece, own)| (place(&piece), own));
-            pool.restore(at.as_ref(), back);
+            let all = Iterator::chain(back.into_iter(), rest.map(|(_, next)| next));
+            pool.restore(at.as_ref(), all.map(|(piece, own)| (place(&piece), own)));
         }
         // What was not swapped of an area that is done: head and tail room.
-        let mut sum = 0;
-        for (area, slots) in areas.iter().zip(&slots) {
-            sum += area.len;
-            if sum > sent {
-                break;
-            }
+        for slots in slots.iter().take(whole) {
             pool.clear(slots.area.start..slots.payload.start);
             pool.clear(slots.payload.end..slots.area.end);
         }
+    }
+}
+
+/// How many payloads are whole in the first `bytes`.
+fn whole(areas: &[Area], bytes: usize) -> usize {
+    let mut sum = 0;
+    areas
+        .iter()
+        .take_while(|area| {
+            sum += area.len;
+            sum <= bytes
+        })
+        .count()
+}
+
+/// Whether a copy was sent in place of the `page`th one.
+fn is_copied(copies: &[Option<OwnedPage>], page: usize) -> bool {
+    matches!(copies.get(page), Some(Some(_)))
+}
+
+/// Counts payload bytes that went, with their page or as a copy of it.
+fn count(moved: &mut Moved, bytes: usize, pinned: bool, gathers: bool) {
+    let why = match (pinned, gathers) {
+        (true, _) => Some(Why::Pinned),
+        (false, false) => Some(Why::Device),
+        (false, true) => None,
+    };
+    match why {
+        Some(why) => moved.copied[why as usize] += bytes as u64,
+        None => moved.mapped += bytes as u64,
     }
 }
 
@@ -496,7 +558,7 @@ mod tests {
             pair(10, 4, 100, 3 * PAGE_SIZE),
             pair(20, 2, 0, 2 * PAGE_SIZE),
         ];
-        let areas = check_areas(iov.as_flattened(), &mut -1)?;
+        let areas = check_areas(iov.as_flattened(), Rooms::default(), &mut -1)?;
         let expected = [
             (0, 0, 100, PAGE_SIZE - 100),
             (0, 1, 0, PAGE_SIZE),
@@ -520,7 +582,7 @@ mod tests {
         ] {
             let mut wrong = -1;
             let iov = [good, bad];
-            assert!(check_areas(iov.as_flattened(), &mut wrong).is_err_and(|e| e == EINVAL));
+            assert!(check_areas(iov.as_flattened(), Rooms::default(), &mut wrong).is_err_and(|e| e == EINVAL));
             assert_eq!(wrong, 1);
         }
         Ok(())
@@ -531,9 +593,9 @@ mod tests {
         let (one, other) = (pair(10, 4, 0, 1), pair(13, 4, 0, 1));
         for iov in [[one, other], [other, one]] {
             let mut wrong = -1;
-            assert!(check_areas(iov.as_flattened(), &mut wrong).is_err_and(|e| e == EINVAL));
+            assert!(check_areas(iov.as_flattened(), Rooms::default(), &mut wrong).is_err_and(|e| e == EINVAL));
             assert!(wrong >= 0);
         }
-        assert!(check_areas([one, pair(14, 4, 0, 1)].as_flattened(), &mut -1).is_ok());
+        assert!(check_areas([one, pair(14, 4, 0, 1)].as_flattened(), Rooms::default(), &mut -1).is_ok());
     }
 }

@@ -12,7 +12,7 @@
 #include <net/sock.h>
 #include <net/udp.h>
 
-#include "shim.h"
+#include "frame.h"
 
 /* UDP with a BPF sockmap behind it is not ours: data is taken from it elsewhere. */
 bool zcio_socket_is_udp(struct socket *sock)
@@ -28,8 +28,8 @@ bool zcio_socket_is_udp(struct socket *sock)
 	return !bpf;
 }
 
-/* With PACKET_VNET_HDR: what is sent and received has virtio's header before each frame. */
-static bool packet_has_vnet_header(struct socket *sock)
+/* Is an option of AF_PACKET set, or may be: only af_packet.c knows the fields. */
+bool zcio_packet_option(struct socket *sock, int name)
 {
 	const struct proto_ops *ops = READ_ONCE(sock->ops);
 	int on = 0;
@@ -38,15 +38,15 @@ static bool packet_has_vnet_header(struct socket *sock)
 
 	iov_iter_kvec(&opt.iter_in, ITER_SOURCE, &to, 1, sizeof(on));
 	iov_iter_kvec(&opt.iter_out, ITER_DEST, &to, 1, sizeof(on));
-	return !ops->getsockopt_iter ||
-	       ops->getsockopt_iter(sock, SOL_PACKET, PACKET_VNET_HDR, &opt) || on;
+	return !ops->getsockopt_iter || ops->getsockopt_iter(sock, SOL_PACKET, name, &opt) || on;
 }
 
+/* With PACKET_VNET_HDR what is sent and received has virtio's header before each frame. */
 bool zcio_socket_is_packet(struct socket *sock)
 {
 	return sock->sk && sock->sk->sk_family == AF_PACKET &&
 	       (sock->type == SOCK_RAW || sock->type == SOCK_DGRAM) &&
-	       !packet_has_vnet_header(sock);
+	       !zcio_packet_option(sock, PACKET_VNET_HDR);
 }
 
 /* The same counter as recvmsg(): by the datagram's version, not the socket's. */

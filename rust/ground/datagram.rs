@@ -30,6 +30,10 @@ impl<'a> DatagramSocket<'a> {
         Self(sock, PhantomData)
     }
 
+    pub(super) fn as_ptr(&self) -> *mut bindings::socket {
+        self.0.as_ptr()
+    }
+
     /// Takes the next datagram off the queue, waiting for it as `recvmsg()` does unless
     /// `nonblock`; `None` after a shutdown.
     pub(crate) fn take(&self, nonblock: bool) -> Result<Option<Datagram<'a>>> {

@@ -11,6 +11,7 @@ pub(crate) mod chardev;
 pub(crate) mod datagram;
 pub(crate) mod debug;
 pub(crate) mod errno;
+pub(crate) mod frame;
 pub(crate) mod page;
 pub(crate) mod skb;
 pub(crate) mod socket;

@@ -101,6 +101,11 @@ impl OwnedPage {
         unsafe { shim::zcio_page_copy(self.0.as_ptr(), from.0.as_ptr(), offset as u32, len as u32) }
     }
 
+    /// Writes zeros to `len` bytes at `offset`.
+    pub(crate) fn zero(&self, offset: usize, len: usize) {
+        self.borrow().zero(offset, len);
+    }
+
     /// Tells pages apart, for tests.
     #[cfg(CONFIG_KUNIT = "y")]
     pub(crate) fn id(&self) -> usize {
@@ -168,7 +173,8 @@ impl<'a> PageRef<'a> {
 
     /// Zeros `len` bytes at `offset`.
     ///
-    /// Only for pages judged `Owned`: the caller is the only one who can see the page.
+    /// Only for pages that are `OwnedPage`s or judged so: the caller is the only one who can
+    /// see the page.
     pub(crate) fn zero(self, offset: usize, len: usize) {
         if len > 0 && in_page(offset, len) {
             // SAFETY: The page is valid by the type invariant; the range lies inside it.

@@ -66,6 +66,22 @@ struct zcio_datagram {
 	u8 name[28] __aligned(4);	/* sockaddr of the sender */
 };
 
+/* A datagram to be sent, or a frame. */
+struct zcio_frame {
+	struct page *head;	/* the page that its headers are built in (or NULL) … */
+	struct bio_vec *pieces;	/* the payload, none of them empty */
+	u32 head_offset;	/* … and where: zcio_frame_head() bytes */
+	u32 count;
+	u32 len;		/* bytes of payload */
+	u32 linear;		/* out: of these, copied into the head */
+	bool begun;		/* out: the kernel has written to the head room */
+	bool gathers;		/* out: the device takes pages as they are */
+};
+
+#define ZCIO_SEND_DONTWAIT	0x1
+#define ZCIO_SEND_MORE		0x2
+#define ZCIO_SEND_SEALED	0x4	/* nobody can write to the payload any more */
+
 /* Sockets. */
 struct socket *zcio_socket_get(int fd, int *err);
 void zcio_socket_put(struct socket *sock);
@@ -97,6 +113,11 @@ void zcio_datagram_consume(struct socket *sock, struct sk_buff *skb);
 bool zcio_datagram_start(struct sk_buff *skb, struct zcio_cursor *cur);
 void zcio_datagram_describe(struct socket *sock, struct sk_buff *skb,
 			    struct zcio_datagram *to);
+
+/* … to send. */
+u32 zcio_frame_head(void);
+int zcio_frame_may_send(struct socket *sock);
+int zcio_frame_send(struct socket *sock, struct zcio_frame *frame, u16 segment, u32 how);
 
 /* Received bytes. */
 u32 zcio_skb_segments(struct sk_buff *skb, struct zcio_cursor *cur,

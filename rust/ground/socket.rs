@@ -265,6 +265,17 @@ impl<'a> PageVec<'a> {
         self.bytes += len;
         Ok(())
     }
+
+    /// The pieces, how many, and their bytes.
+    pub(super) fn raw(&mut self) -> (*mut bindings::bio_vec, usize, usize) {
+        (self.vecs.as_mut_ptr(), self.vecs.len(), self.bytes)
+    }
+
+    /// Takes all of them out, to be filled again.
+    pub(crate) fn clear(&mut self) {
+        self.vecs.clear();
+        self.bytes = 0;
+    }
 }
 
 /// The data queued on a locked socket, segment by segment.

@@ -191,6 +191,16 @@ proptest! {
         invariants::area(&area, &payload, Rooms { head, tail });
     }
 
+    /// So do those with a head, which lies in one page before the payload.
+    #[test]
+    fn heads_lie_in_one_page(
+        (area, payload) in prop_oneof![(any_span(), any_span()), small_pair()],
+        tail in 0usize..200,
+        size in 1usize..1024,
+    ) {
+        invariants::headed_area(&area, &payload, tail, size.next_multiple_of(64));
+    }
+
     /// Pages by what went of them: whole ones, at most one in part, then none.
     #[test]
     fn fates_add_up(lens in prop::collection::vec(1usize..5000, 1..20), share in 0.0f64..=1.0) {

@@ -51,6 +51,8 @@ fuzz_target!(|call: Call| {
         ranges::contains(&pair[0], &pair[1]);
         ranges::area(&pair[0], &pair[1], rooms);
         ranges::area(&pair[0], &pair[1], Rooms::default());
+        let size = (call.head.get() % 1024).next_multiple_of(64);
+        ranges::headed_area(&pair[0], &pair[1], 0, size);
     }
     // Those that wrap or are empty have been refused before overlaps are looked for.
     let good = |s: &&Span| s.len > 0 && ranges::end(s).is_some();

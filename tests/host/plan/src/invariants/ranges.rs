@@ -3,7 +3,7 @@
 //! Ranges of addresses and areas, as user space offers them.
 
 use super::std::vec;
-use crate::plan::area::{check, Rooms};
+use crate::plan::area::{check, check_headed, head_room, Area, Rooms};
 use crate::plan::span::{check_region, find_overlap, Span};
 use crate::plan::PAGE_SIZE;
 
@@ -72,25 +72,46 @@ pub fn overlap(spans: &[Span]) {
 /// A pair passes if and only if each single condition holds, and then its pieces are the
 /// payload's bytes, page by page.
 pub fn area(area: &Span, payload: &Span, rooms: Rooms) {
-    let good = || {
-        let (area_end, payload_end) = (end(area)?, end(payload)?);
-        let fine = area.base % PAGE_SIZE == 0
-            && area.len % PAGE_SIZE == 0
-            && area.len > 0
-            && payload.len > 0
-            && payload.base >= area.base
-            && payload_end <= area_end
-            && payload.base - area.base >= rooms.head
-            && area_end - payload_end >= rooms.tail as u128;
-        fine.then_some(())
-    };
+    let good = good(area, payload, rooms) && payload.len > 0;
     let got = check(area, payload, rooms);
+    assert_eq!(got.is_some(), good, "{area:?} {payload:?} {rooms:?}");
+    let Some(got) = got else { return };
+    pieces(&got, area, payload);
+    assert!(got.offset < PAGE_SIZE, "{got:?} leaves too many pages");
+}
+
+/// The same with a head of `size` bytes: it lies in the first page that leaves, in the area,
+/// before the payload and aligned, and no page leaves that holds neither it nor payload.
+pub fn headed_area(area: &Span, payload: &Span, tail: usize, size: usize) {
+    let rooms = Rooms { head: head_room(size), tail };
+    let got = check_headed(area, payload, rooms, size);
     assert_eq!(
         got.is_some(),
-        good().is_some(),
+        good(area, payload, rooms),
         "{area:?} {payload:?} {rooms:?}"
     );
     let Some(got) = got else { return };
+    pieces(&got, area, payload);
+    assert!(got.head + size <= PAGE_SIZE.min(got.offset), "{got:?}");
+    assert_eq!((got.head + size) % 64, 0, "{got:?} is not aligned");
+    assert!(got.offset < 2 * PAGE_SIZE, "{got:?} leaves too many pages");
+}
+
+fn good(area: &Span, payload: &Span, rooms: Rooms) -> bool {
+    let (Some(area_end), Some(payload_end)) = (end(area), end(payload)) else {
+        return false;
+    };
+    area.base % PAGE_SIZE == 0
+        && area.len % PAGE_SIZE == 0
+        && area.len > 0
+        && payload.base >= area.base
+        && payload_end <= area_end
+        && payload.base - area.base >= rooms.head
+        && area_end - payload_end >= rooms.tail as u128
+}
+
+/// The pieces of a pair that passed are the payload's bytes, page by page.
+fn pieces(got: &Area, area: &Span, payload: &Span) {
     assert_eq!(
         (got.base, got.pages, got.len),
         (area.base, area.len / PAGE_SIZE, payload.len)
@@ -105,8 +126,9 @@ pub fn area(area: &Span, payload: &Span, rooms: Rooms) {
         let page = got.base + (got.first + n) * PAGE_SIZE;
         let from = payload.base.max(page);
         let to = payload_end.min(page.saturating_add(PAGE_SIZE));
-        assert!(from < to, "page {n} of {got:?} has no payload");
-        assert_eq!(got.piece(n), (from - page, to - from), "{n} of {got:?}");
+        let expected = if from < to { (from - page, to - from) } else { (0, 0) };
+        assert!(n == 0 || expected.1 > 0, "page {n} of {got:?} has no payload");
+        assert_eq!(got.piece(n), expected, "{n} of {got:?}");
     }
     assert_eq!(got.piece(got.used).1, 0, "{got:?}");
 }
