@@ -582,7 +582,10 @@ mod tests {
         ] {
             let mut wrong = -1;
             let iov = [good, bad];
-            assert!(check_areas(iov.as_flattened(), Rooms::default(), &mut wrong).is_err_and(|e| e == EINVAL));
+            assert!(
+                check_areas(iov.as_flattened(), Rooms::default(), &mut wrong)
+                    .is_err_and(|e| e == EINVAL)
+            );
             assert_eq!(wrong, 1);
         }
         Ok(())
@@ -593,9 +596,17 @@ mod tests {
         let (one, other) = (pair(10, 4, 0, 1), pair(13, 4, 0, 1));
         for iov in [[one, other], [other, one]] {
             let mut wrong = -1;
-            assert!(check_areas(iov.as_flattened(), Rooms::default(), &mut wrong).is_err_and(|e| e == EINVAL));
+            assert!(
+                check_areas(iov.as_flattened(), Rooms::default(), &mut wrong)
+                    .is_err_and(|e| e == EINVAL)
+            );
             assert!(wrong >= 0);
         }
-        assert!(check_areas([one, pair(14, 4, 0, 1)].as_flattened(), Rooms::default(), &mut -1).is_ok());
+        assert!(check_areas(
+            [one, pair(14, 4, 0, 1)].as_flattened(),
+            Rooms::default(),
+            &mut -1
+        )
+        .is_ok());
     }
 }

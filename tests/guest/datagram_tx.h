@@ -67,7 +67,7 @@ ZT_UNUSED static void tx_still(struct __test_metadata *_metadata, const struct i
 {
 	unsigned char *base = iov[0].iov_base, *at = iov[1].iov_base;
 	unsigned char *end = base + iov[0].iov_len, *tail = at + iov[1].iov_len;
-	unsigned char *page = (unsigned char *)dg_down(at);
+	unsigned char *page = (unsigned char *)zt_down(at);
 	/* The head is in the payload's page or in the one before. */
 	unsigned char *from = at - page >= (ssize_t)head ? at - head : page - head;
 

@@ -83,7 +83,10 @@ pub fn area(area: &Span, payload: &Span, rooms: Rooms) {
 /// The same with a head of `size` bytes: it lies in the first page that leaves, in the area,
 /// before the payload and aligned, and no page leaves that holds neither it nor payload.
 pub fn headed_area(area: &Span, payload: &Span, tail: usize, size: usize) {
-    let rooms = Rooms { head: head_room(size), tail };
+    let rooms = Rooms {
+        head: head_room(size),
+        tail,
+    };
     let got = check_headed(area, payload, rooms, size);
     assert_eq!(
         got.is_some(),
@@ -126,8 +129,15 @@ fn pieces(got: &Area, area: &Span, payload: &Span) {
         let page = got.base + (got.first + n) * PAGE_SIZE;
         let from = payload.base.max(page);
         let to = payload_end.min(page.saturating_add(PAGE_SIZE));
-        let expected = if from < to { (from - page, to - from) } else { (0, 0) };
-        assert!(n == 0 || expected.1 > 0, "page {n} of {got:?} has no payload");
+        let expected = if from < to {
+            (from - page, to - from)
+        } else {
+            (0, 0)
+        };
+        assert!(
+            n == 0 || expected.1 > 0,
+            "page {n} of {got:?} has no payload"
+        );
         assert_eq!(got.piece(n), expected, "{n} of {got:?}");
     }
     assert_eq!(got.piece(got.used).1, 0, "{got:?}");
