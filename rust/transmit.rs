@@ -386,7 +386,8 @@ impl<'a> Batch<'a> {
         }
         // Those that went come first: whole, and at most one in part.
         let mut went = Self::taken(self.areas, sent);
-        self.settle(whole(self.areas, sent), |_, piece| {
+        let whole = whole(self.areas, sent);
+        self.settle(whole, |_, piece| {
             let (_, bytes) = went.next()?;
             Some((piece.offset + bytes, piece.len - bytes))
         });
