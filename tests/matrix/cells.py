@@ -40,8 +40,13 @@ STREAMS = [
     ("splice", "splice", 64 << 10, 64, 64 << 10, 256 << 10),
     ("MSG_ZEROCOPY", "zerocopy", 256 << 10, 64, 64 << 10, 256 << 10),
 ]
-# Name and bytes of a datagram.
-DATAGRAMS = [("UDP 8K", 8 << 10), ("UDP 1400", 1400)]
+# Name, kind of sender, and bytes of a datagram.
+DATAGRAMS = [
+    ("send 8K", "udp", 8 << 10),
+    ("send 1400", "udp", 1400),
+    ("zc_writev 8K", "zc_udp", 8 << 10),
+    ("zc_writev 1400", "zc_udp", 1400),
+]
 
 
 @contextlib.contextmanager
@@ -96,14 +101,15 @@ def numbered(path, size):
     return bytes(data[:count * size])
 
 
-def datagrams(lib, sock, path, size, strip):
+def datagrams(lib, sock, path, cell, strip):
     """Datagrams, one by one; `strip` finds what was sent in one (None: not of ours)."""
+    _, kind, size = cell
     sent = numbered(path, size)
     expected = len(sent) // size
     seen, wrong = set(), 0
     sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20)
     receiver = zc.Receiver(lib, sock, 256, 64 << 10)
-    with sending("udp", path, size) as sender:
+    with sending(kind, path, size) as sender:
         last = time.monotonic()
         while len(seen) < expected and time.monotonic() < last + 3:
             try:
@@ -134,12 +140,12 @@ def datagrams(lib, sock, path, size, strip):
 def udp(lib, path, cell):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((ADDRESS, PORT))
-        return datagrams(lib, sock, path, cell[1], lambda data: data)
+        return datagrams(lib, sock, path, cell, lambda data: data)
 
 
 def frames(lib, path, cell):
     """The same datagrams as frames of the device, whole ones only."""
-    size = cell[1]
+    size = cell[2]
     device = "lo" if ENV["ZCIO_NIC"] == "lo" else "zc0"
 
     def payload_of(frame):
@@ -151,7 +157,7 @@ def frames(lib, path, cell):
             socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_IP)) as sock:
         port.bind((ADDRESS, PORT))
         sock.bind((device, ETH_P_IP))
-        return datagrams(lib, sock, path, size, payload_of)
+        return datagrams(lib, sock, path, cell, payload_of)
 
 
 def cells(mtu):
@@ -160,7 +166,7 @@ def cells(mtu):
     for cell in DATAGRAMS:
         yield "UDP", cell, udp
         # A larger datagram comes in fragments, each a frame of its own.
-        if cell[1] + 28 <= mtu:
+        if cell[2] + 28 <= mtu:
             yield "AF_PACKET", cell, frames
 
 

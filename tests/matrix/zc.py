@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""zc_readv for Python, over the C library: just what the matrix needs."""
+"""zc_readv and zc_writev for Python, over the C library: just what the matrix needs."""
 import ctypes
 import os
 import socket
@@ -35,6 +35,14 @@ class Readv(ctypes.Structure):
         self.flags = 0
 
 
+class Writev(ctypes.Structure):
+    _fields_ = [("fd", ctypes.c_int32), ("iovcnt", ctypes.c_uint32),
+                ("iov", ctypes.c_uint64), ("payloads", ctypes.c_uint64),
+                ("flags", ctypes.c_uint32), ("error_index", ctypes.c_int32),
+                ("taken", ctypes.c_uint64), ("segment", ctypes.c_uint32),
+                ("reserved32", ctypes.c_uint32), ("reserved", ctypes.c_uint64 * 2)]
+
+
 class Counters(ctypes.Structure):
     _fields_ = [("calls", ctypes.c_uint64), ("payloads", ctypes.c_uint64),
                 ("mapped", ctypes.c_uint64), ("copied", ctypes.c_uint64),
@@ -43,7 +51,8 @@ class Counters(ctypes.Structure):
 
 class Info(ctypes.Structure):
     _fields_ = [("fd", ctypes.c_int32), ("_flags", ctypes.c_uint32),
-                ("numbers", ctypes.c_uint32 * 6), ("more", ctypes.c_uint64 * 8),
+                ("numbers", ctypes.c_uint32 * 4), ("head_room", ctypes.c_uint32),
+                ("tail_room", ctypes.c_uint32), ("more", ctypes.c_uint64 * 8),
                 ("rx", Counters), ("tx", Counters), ("reserved", ctypes.c_uint64 * 8)]
 
 
@@ -51,11 +60,17 @@ def load(top):
     lib = ctypes.CDLL(os.path.join(top, "build", "userspace", "libzcio.so"), use_errno=True)
     lib.zcio_open.restype = lib.zcio_window.restype = lib.zcio_pool.restype = ctypes.c_void_p
     lib.zcio_window.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint]
-    for name in ("zcio_readv", "zcio_close"):
-        getattr(lib, name).argtypes = [ctypes.c_void_p, ctypes.c_void_p][:1 + (name == "zcio_readv")]
+    lib.zcio_pool.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    lib.zcio_close.argtypes = [ctypes.c_void_p]
+    lib.zcio_readv.argtypes = lib.zcio_writev.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
     lib.zcio_info.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
     lib.zcio_why.restype = ctypes.c_char_p
     return lib
+
+
+def failed(what):
+    error = ctypes.get_errno()
+    return OSError(error, f"{what}: {os.strerror(error)}")
 
 
 class Receiver:
@@ -66,7 +81,7 @@ class Receiver:
         self.context = lib.zcio_open()
         self.window = lib.zcio_window(self.context, count * size, 0)
         if not self.window:
-            raise OSError(ctypes.get_errno(), "zcio_window")
+            raise failed("zcio_window")
         self.iov = (Iovec * count)()
         self.told = (Payload * count)()
         self.call = Readv(sock, self.iov, self.told)
@@ -78,8 +93,7 @@ class Receiver:
         self.call.flags = flags
         number = self.lib.zcio_readv(self.context, ctypes.byref(self.call))
         if number < 0:
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error))
+            raise failed("zcio_readv")
         return [(self.told[i], ctypes.string_at(self.iov[i].base, self.iov[i].len))
                 for i in range(number)]
 
@@ -87,13 +101,42 @@ class Receiver:
         """Bytes mapped, bytes copied, and the copied ones by reason."""
         info = Info(fd=-1)
         if self.lib.zcio_info(self.context, -1, ctypes.byref(info)):
-            raise OSError(ctypes.get_errno(), "zcio_info")
+            raise failed("zcio_info")
         names = [self.lib.zcio_why(bit).decode() for bit in range(WHY_BITS)]
         reasons = {name: info.rx.why[bit] for bit, name in enumerate(names) if info.rx.why[bit]}
         return info.rx.mapped, info.rx.copied, reasons
 
     def close(self):
         self.lib.zcio_close(self.context)
+
+
+class Sender:
+    """A pool of `count` areas, each for a payload of `size` bytes, and a socket to send to."""
+
+    def __init__(self, lib, sock, count, size):
+        self.lib, self.sock, self.page = lib, sock, os.sysconf("SC_PAGESIZE")
+        self.context = lib.zcio_open()
+        info = Info(fd=sock.fileno())
+        if lib.zcio_info(self.context, sock.fileno(), ctypes.byref(info)):
+            raise failed("zcio_info")
+        self.head = info.head_room
+        self.area = -(-(self.head + size + info.tail_room) // self.page) * self.page
+        self.pool = lib.zcio_pool(self.context, count * self.area)
+        if not self.pool:
+            raise failed("zcio_pool")
+        self.iov = (Iovec * (2 * count))()
+
+    def send(self, payloads):
+        """Sends some; returns how many of them were taken."""
+        for i, data in enumerate(payloads):
+            area = self.pool + i * self.area
+            ctypes.memmove(area + self.head, data, len(data))
+            self.iov[2 * i:2 * i + 2] = Iovec(area, self.area), Iovec(area + self.head, len(data))
+        call = Writev(fd=self.sock.fileno(), iovcnt=len(payloads), iov=ctypes.addressof(self.iov))
+        number = self.lib.zcio_writev(self.context, ctypes.byref(call))
+        if number < 0:
+            raise failed("zcio_writev")
+        return number
 
 
 def listen(address, port):
