@@ -24,6 +24,7 @@ pub(crate) struct Context {
     /// What it sent.
     pub(crate) tx: Totals,
     threshold: Atomic<u64>,
+    target: Atomic<u64>,
 }
 
 impl Context {
@@ -35,6 +36,7 @@ impl Context {
                 rx: Totals::new(),
                 tx: Totals::new(),
                 threshold: Atomic::new(COPY_THRESHOLD),
+                target: Atomic::new(u64::MAX),
             },
             GFP_KERNEL,
         )?)
@@ -48,6 +50,16 @@ impl Context {
     /// Changes that.
     pub(crate) fn set_threshold(&self, bytes: u64) {
         self.threshold.store(bytes, Relaxed);
+    }
+
+    /// Pages of pools that are mapped from now on lie at or below this address.
+    pub(crate) fn target(&self) -> u64 {
+        self.target.load(Relaxed)
+    }
+
+    /// Changes that.
+    pub(crate) fn set_target(&self, reach: u64) {
+        self.target.store(reach, Relaxed);
     }
 }
 

@@ -6,10 +6,12 @@ use crate::charge::{all_contexts, all_pages, Holder};
 use crate::context::{Context, Done};
 use crate::ground::chardev::Device;
 use crate::ground::debug::{reached, Point};
+use crate::ground::route::Route;
 use crate::ground::socket::Socket;
-use crate::ground::uapi::{self, Counters, InOut, Info, KeptArea, Readv, Tune, Writev};
+use crate::ground::uapi::{self, Counters, InOut, Info, KeptArea, Readv, Target, Tune, Writev};
 use crate::ground::vma;
 use crate::plan::area::Rooms;
+use crate::plan::dma::zone;
 use crate::plan::PAGE_SIZE;
 use crate::pool::{self, Pool};
 use crate::window::{self, Window};
@@ -25,6 +27,7 @@ const INFO: u32 = _IOWR::<Info>(uapi::MAGIC, 0);
 const READV: u32 = _IOWR::<Readv>(uapi::MAGIC, 1);
 const WRITEV: u32 = _IOWR::<Writev>(uapi::MAGIC, 2);
 const TUNE: u32 = _IOW::<Tune>(uapi::MAGIC, 3);
+const TARGET: u32 = _IOWR::<Target>(uapi::MAGIC, 4);
 const KEPT: u32 = _IOWR::<KeptArea>(uapi::MAGIC, 5);
 
 /// An open of the device.
@@ -57,6 +60,7 @@ impl Device for Open {
         match cmd {
             READV => call(arg, receive::readv),
             WRITEV => call(arg, transmit::writev),
+            TARGET => call(arg, |target: &mut Target| this.target(target)),
             KEPT => call(arg, transmit::kept),
             INFO => call(arg, |info: &mut Info| this.info(info)),
             TUNE => this.tune(uapi::read(arg)?),
@@ -122,9 +126,12 @@ impl Open {
         if info.flags != 0 || info.reserved != [0; 6] {
             return Err(EINVAL);
         }
-        let rooms = match info.fd {
-            -1 => Rooms::default(),
-            fd => transmit::rooms(&Socket::from_fd(fd)?.kind()?),
+        let (rooms, route) = match info.fd {
+            -1 => (Rooms::default(), None),
+            fd => {
+                let socket = Socket::from_fd(fd)?;
+                (transmit::rooms(&socket.kind()?), Route::of(&socket).ok())
+            }
         };
         let context = &self.context;
         *info = Info {
@@ -140,6 +147,7 @@ impl Open {
             copy_threshold: context.threshold(),
             window_pages: context.account.pages(Holder::Window),
             pool_pages: context.account.pages(Holder::Pool),
+            dma_mask: route.and_then(|route| route.mask()).unwrap_or(0),
             pool_leaving: context.account.leaving(),
             total_contexts: all_contexts(),
             total_window_pages: all_pages(Holder::Window),
@@ -148,6 +156,28 @@ impl Open {
             tx: context.tx.read(),
             ..Default::default()
         };
+        Ok(Done {
+            count: 0,
+            count_says_all: false,
+        })
+    }
+
+    /// ERANGE: there is no memory that the device certainly reaches.
+    fn target(&self, target: &mut Target) -> Result<Done> {
+        if target.flags != 0 || target.reserved != [0; 6] {
+            return Err(EINVAL);
+        }
+        let reach = match target.fd {
+            -1 => u64::MAX,
+            fd => {
+                let socket = Socket::from_fd(fd)?;
+                socket.kind()?;
+                Route::of(&socket)?.reach()
+            }
+        };
+        target.dma_mask = reach;
+        zone(reach).ok_or(ERANGE)?;
+        self.context.set_target(reach);
         Ok(Done {
             count: 0,
             count_says_all: false,

@@ -57,6 +57,7 @@ impl Fifo {
 #[kunit_tests(zcio_fifo)]
 mod tests {
     use super::*;
+    use crate::plan::dma::Zone;
 
     #[test]
     fn line_is_first_in_first_out() -> Result {
@@ -66,7 +67,7 @@ mod tests {
         for (pushes, pops) in [(5, 2), (1, 3), (7, 0), (3, 8), (2, 5)] {
             line.reserve(pushes)?;
             for _ in 0..pushes {
-                let page = OwnedPage::to_send()?;
+                let page = OwnedPage::to_send(Zone::All)?;
                 expected.push(page.id(), GFP_KERNEL)?;
                 assert!(line.push(page).is_none());
             }
@@ -83,7 +84,7 @@ mod tests {
     #[test]
     fn line_without_room_gives_the_page_back() -> Result {
         let mut line = Fifo::new();
-        assert!(line.push(OwnedPage::to_send()?).is_some());
+        assert!(line.push(OwnedPage::to_send(Zone::All)?).is_some());
         assert_eq!(line.len(), 0);
         Ok(())
     }

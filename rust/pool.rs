@@ -19,6 +19,7 @@ use crate::fifo::Fifo;
 use crate::ground::debug::{reached, Point};
 use crate::ground::page::{OwnedPage, PageRef};
 use crate::ground::vma::{Found, Mapping};
+use crate::plan::dma::{zone, Zone};
 use crate::plan::transmit::at_rest;
 use crate::plan::PAGE_SIZE;
 use core::ops::Range;
@@ -39,6 +40,10 @@ const LOOKS: usize = 64;
 pub(crate) struct Pool {
     /// The context that it was mapped from.
     pub(crate) context: Arc<Context>,
+    /// All its pages lie at or below this address, …
+    reach: u64,
+    /// … as they come from here.
+    zone: Zone,
     state: Pin<KBox<Mutex<State>>>,
 }
 
@@ -56,11 +61,13 @@ struct State {
 impl Pool {
     /// A pool of `pages` pages of zeros, charged.
     pub(crate) fn new(context: Arc<Context>, pages: usize) -> Result<Self> {
+        let reach = context.target();
+        let zone = zone(reach).ok_or(ERANGE)?;
         let mut slots = KVVec::with_capacity(pages, GFP_KERNEL_ACCOUNT)?;
         context.account.charge(Holder::Pool, pages)?;
         for _ in 0..pages {
             let page =
-                OwnedPage::to_send().and_then(|page| Ok(slots.push(Some(page), GFP_KERNEL)?));
+                page_within(reach, zone).and_then(|page| Ok(slots.push(Some(page), GFP_KERNEL)?));
             if let Err(e) = page {
                 context.account.uncharge(Holder::Pool, pages);
                 return Err(e);
@@ -75,7 +82,29 @@ impl Pool {
         };
         let state = KBox::pin_init(new_mutex!(state, "zcio_pool"), GFP_KERNEL)
             .inspect_err(|_| context.account.uncharge(Holder::Pool, pages))?;
-        Ok(Self { context, state })
+        Ok(Self {
+            context,
+            reach,
+            zone,
+            state,
+        })
+    }
+
+    /// A page like those of the pool, but not counted as one of it.
+    pub(crate) fn new_page(&self) -> Result<OwnedPage> {
+        page_within(self.reach, self.zone)
+    }
+
+    /// Whether all its pages, now and later, lie at or below an address.
+    pub(crate) fn is_within(&self, reach: u64) -> bool {
+        self.reach <= reach
+    }
+
+    /// Whether these do now.
+    pub(crate) fn are_within(&self, mut pages: Range<usize>, reach: u64) -> bool {
+        let state = self.state.lock();
+        let good = |page: &OwnedPage| page.within(reach);
+        pages.all(|n| matches!(state.slots.get(n), Some(Some(page)) if good(page)))
     }
 
     /// `n` pages of zeros to stand in for pages that will be sent, recycled where possible.
@@ -110,7 +139,7 @@ impl Pool {
             return Err(e);
         }
         for done in 0..missing {
-            match OwnedPage::to_send() {
+            match self.new_page() {
                 Ok(page) => pages.push(page, GFP_KERNEL)?,
                 Err(e) => {
                     let account = &self.context.account;
@@ -315,6 +344,15 @@ impl Pool {
         for page in state.slots.get(pages).into_iter().flatten().flatten() {
             page.clear();
         }
+    }
+}
+
+/// A page of zeros at or below an address. ENOMEM also if this kernel does not have the zone.
+fn page_within(reach: u64, zone: Zone) -> Result<OwnedPage> {
+    let page = OwnedPage::to_send(zone)?;
+    match page.within(reach) {
+        true => Ok(page),
+        false => Err(ENOMEM),
     }
 }
 

@@ -18,6 +18,7 @@ use crate::context::{Context, Done, Moved};
 use crate::ground::debug::{reached, Point};
 use crate::ground::frame;
 use crate::ground::page::OwnedPage;
+use crate::ground::route::Route;
 use crate::ground::socket::{Kind, Locked, PageVec, SendFlags, Socket, Tcp};
 use crate::ground::uapi::{self, IoVec, KeptArea, Payload, Writev};
 use crate::ground::vma::{self, Found, Kept};
@@ -82,6 +83,14 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
     }
     let keep = args.flags & uapi::KEEP != 0;
     let context = find_pools(&areas, keep, &mut args.error_index)?;
+    let route = Route::of(&socket).unwrap_or(Route::unknown());
+    if let Err(e) = check_reach(&areas, route.reach(), &mut args.error_index) {
+        if let Some(report) = reports.get_mut(args.error_index as usize) {
+            report.why = Why::Dma.bit();
+            let _ = uapi::write_array(args.payloads as usize, &reports);
+        }
+        return Err(e);
+    }
     let flags = SendFlags {
         nonblock: args.flags & uapi::DONTWAIT != 0 || socket.nonblocking(),
         more: args.flags & uapi::MORE != 0,
@@ -90,9 +99,9 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
     };
     let moved = KVVec::from_elem(Moved::default(), count, GFP_KERNEL)?;
     let outcome = match kind {
-        Kind::Stream(tcp) => stream(tcp, &areas, flags, moved)?,
+        Kind::Stream(tcp) => stream(tcp, &areas, flags, route, moved)?,
         Kind::Datagrams(socket) => {
-            datagram::send(socket, &areas, args.segment as u16, flags, moved)?
+            datagram::send(socket, &areas, args.segment as u16, flags, route, moved)?
         }
     };
 
@@ -114,13 +123,20 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
 }
 
 /// To a stream, under its lock. An error only if nothing was taken.
-fn stream(tcp: Tcp<'_>, areas: &[Area], flags: SendFlags, moved: KVVec<Moved>) -> Result<Outcome> {
+fn stream(
+    tcp: Tcp<'_>,
+    areas: &[Area],
+    flags: SendFlags,
+    route: Route,
+    moved: KVVec<Moved>,
+) -> Result<Outcome> {
     tcp.check_send(flags.nonblock, flags.nosignal)?;
     reached(Point::WritevChecked);
     let mut locked = tcp.lock()?;
     locked.wait_space(flags.nonblock)?;
     let mut sender = Sender {
         gathers: locked.gathers(flags.sealed),
+        route,
         locked,
         flags,
         moved,
@@ -207,10 +223,29 @@ fn find_pools(areas: &[Area], keep: bool, error_index: &mut i32) -> Result<Arc<C
     context.ok_or(EINVAL)
 }
 
+/// EINVAL for an area with payload where the device cannot reach it.
+fn check_reach(areas: &[Area], reach: u64, error_index: &mut i32) -> Result {
+    if reach == u64::MAX {
+        return Ok(());
+    }
+    let task = kernel::current!();
+    let mm = task.mm().ok_or(EFAULT)?.mmap_read_lock();
+    for (i, area) in areas.iter().enumerate() {
+        let found = vma::find::<Pool>(&mm, area.base).ok_or(EFAULT)?;
+        let pool = found.object();
+        if !pool.is_within(reach) && !pool.are_within(payload_pages(&found, area), reach) {
+            *error_index = i as i32;
+            return Err(EINVAL);
+        }
+    }
+    Ok(())
+}
+
 /// A call in progress.
 struct Sender<'a> {
     locked: Locked<'a>,
     gathers: bool,
+    route: Route,
     flags: SendFlags,
     /// Per payload, what was taken of it.
     moved: KVVec<Moved>,
@@ -233,7 +268,7 @@ impl Sender<'_> {
                 ..self.flags
             };
             let want = batch.areas.iter().map(|a| a.len).sum::<usize>();
-            let sent = batch.send(&mut self.locked, flags, self.gathers, &mut self.moved, from)?;
+            let sent = batch.send(self, flags, from)?;
             from = next;
             self.bytes += sent;
             if sent < want {
@@ -363,25 +398,19 @@ impl<'a> Batch<'a> {
 
     /// Hands the pages to the stack. Returns the bytes it took; what it did not take is
     /// back in its area.
-    fn send(
-        self,
-        locked: &mut Locked<'_>,
-        flags: SendFlags,
-        gathers: bool,
-        moved: &mut [Moved],
-        from: usize,
-    ) -> Result<usize> {
+    fn send(self, sender: &mut Sender<'_>, flags: SendFlags, from: usize) -> Result<usize> {
         let copies = self.seal(flags);
         let result = match &copies {
-            Ok(copies) => self.hand_over(locked, flags, copies),
+            Ok(copies) => self.hand_over(&mut sender.locked, flags, copies),
             Err(e) => Err(*e),
         };
         reached(Point::WritevSent);
         let sent = result.unwrap_or(0);
         let pinned = copies.unwrap_or_default();
         for (page, (piece, bytes)) in Self::taken(self.areas, sent).enumerate() {
-            if let Some(moved) = moved.get_mut(from + piece.payload) {
-                count(moved, bytes, is_copied(&pinned, page), gathers);
+            if let Some(moved) = sender.moved.get_mut(from + piece.payload) {
+                let why = self.why_copied(&pinned, page, sender.gathers, &sender.route);
+                count(moved, bytes, why);
             }
         }
         // Those that went come first: whole, and at most one in part.
@@ -392,6 +421,29 @@ impl<'a> Batch<'a> {
             Some((piece.offset + bytes, piece.len - bytes))
         });
         result
+    }
+
+    /// Why the payload's part in a page is copied on its way, if it is: because it had been
+    /// copied before, as the device `gathers` no pages, or as its bus copies. (What the device
+    /// cannot reach was refused, but another call can have brought such pages here since.)
+    fn why_copied(
+        &self,
+        copies: &[Option<OwnedPage>],
+        page: usize,
+        gathers: bool,
+        route: &Route,
+    ) -> Option<Why> {
+        let reach = route.reach();
+        let reached = || self.pages.get(page).is_some_and(|page| page.within(reach));
+        if is_copied(copies, page) {
+            Some(Why::Pinned)
+        } else if !gathers {
+            Some(Why::Device)
+        } else if route.bounces() || !(self.pool.is_within(reach) || reached()) {
+            Some(Why::Dma)
+        } else {
+            None
+        }
     }
 
     /// The pieces of payload in stream order.
@@ -434,7 +486,7 @@ impl<'a> Batch<'a> {
                 page.seal();
                 None
             } else {
-                let copy = OwnedPage::to_send()?;
+                let copy = self.pool.new_page()?;
                 copy.copy_from(page, 0, PAGE_SIZE);
                 copy.seal();
                 Some(copy)
@@ -459,9 +511,9 @@ impl<'a> Batch<'a> {
     }
 
     /// Gives every page that was swapped out its due, after the first `whole` payloads went.
-    /// `gone` says of each
-    /// page whether it stays with the stack, and then which of its bytes (offset, bytes) move
-    /// to the page that stands in; from the first `None` on, the pages go back.
+    /// `gone` says of each page whether it stays with the stack, and then which of its bytes
+    /// (offset, bytes) move to the page that stands in; from the first `None` on, the pages go
+    /// back.
     fn settle(self, whole: usize, mut gone: impl FnMut(usize, &Piece) -> Option<(usize, usize)>) {
         let Self {
             areas,
@@ -522,13 +574,8 @@ fn is_copied(copies: &[Option<OwnedPage>], page: usize) -> bool {
     matches!(copies.get(page), Some(Some(_)))
 }
 
-/// Counts payload bytes that went, with their page or as a copy of it.
-fn count(moved: &mut Moved, bytes: usize, pinned: bool, gathers: bool) {
-    let why = match (pinned, gathers) {
-        (true, _) => Some(Why::Pinned),
-        (false, false) => Some(Why::Device),
-        (false, true) => None,
-    };
+/// Counts payload bytes that went, with their page or copied for a reason.
+fn count(moved: &mut Moved, bytes: usize, why: Option<Why>) {
     match why {
         Some(why) => moved.copied[why as usize] += bytes as u64,
         None => moved.mapped += bytes as u64,

@@ -13,6 +13,7 @@ pub(crate) mod debug;
 pub(crate) mod errno;
 pub(crate) mod frame;
 pub(crate) mod page;
+pub(crate) mod route;
 pub(crate) mod skb;
 pub(crate) mod socket;
 pub(crate) mod uapi;

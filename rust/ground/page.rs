@@ -3,6 +3,7 @@
 //! Pages: owned references, and pages borrowed from a receive queue.
 
 use super::shim;
+use crate::plan::dma::{reaches, Zone};
 use crate::plan::PAGE_SIZE;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -28,17 +29,17 @@ impl OwnedPage {
     /// A page of zeros to copy received bytes into, charged to the memory cgroup of the
     /// current task.
     pub(crate) fn to_receive() -> Result<Self> {
-        Self::alloc()
+        Self::alloc(Zone::All)
     }
 
     /// A page of zeros for a pool, likewise.
-    pub(crate) fn to_send() -> Result<Self> {
-        Self::alloc()
+    pub(crate) fn to_send(zone: Zone) -> Result<Self> {
+        Self::alloc(zone)
     }
 
-    fn alloc() -> Result<Self> {
+    fn alloc(zone: Zone) -> Result<Self> {
         // SAFETY: No preconditions; may sleep, which the callers' contexts allow.
-        let page = unsafe { shim::zcio_page_alloc() };
+        let page = unsafe { shim::zcio_page_alloc(zone as u8) };
         // INVARIANT: A page just allocated has one reference, which is now ours.
         Ok(Self(NonNull::new(page).ok_or(ENOMEM)?))
     }
@@ -69,6 +70,12 @@ impl OwnedPage {
     pub(crate) fn is_sealed(&self) -> bool {
         // SAFETY: By the type invariant the page is valid.
         unsafe { shim::zcio_page_sealed(self.0.as_ptr()) }
+    }
+
+    /// Whether the page lies at or below address `reach`.
+    pub(crate) fn within(&self, reach: u64) -> bool {
+        // SAFETY: By the type invariant the page is valid.
+        reaches(reach, unsafe { shim::zcio_page_pfn(self.0.as_ptr()) })
     }
 
     /// How many references the page has; 1 means that nobody but the owner of this value
@@ -216,7 +223,7 @@ mod tests {
 
     #[test]
     fn new_pages_are_zeros_and_ours_alone() -> Result {
-        for page in [OwnedPage::to_receive()?, OwnedPage::to_send()?] {
+        for page in [OwnedPage::to_receive()?, OwnedPage::to_send(Zone::All)?] {
             assert_eq!(page.refs(), 1);
             assert!(holds(page.borrow(), 0..0, 0, 0));
         }
@@ -225,7 +232,7 @@ mod tests {
 
     #[test]
     fn shared_page_has_one_reference_more() -> Result {
-        let page = OwnedPage::to_send()?;
+        let page = OwnedPage::to_send(Zone::All)?;
         let other = page.share();
         assert_eq!(other.id(), page.id());
         assert_eq!((page.refs(), page.holders()), (2, 2));
@@ -236,12 +243,20 @@ mod tests {
 
     #[test]
     fn seal_is_there_until_it_is_taken_away() -> Result {
-        let page = OwnedPage::to_send()?;
+        let page = OwnedPage::to_send(Zone::All)?;
         assert!(!page.is_sealed());
         page.seal();
         assert!(page.is_sealed() && page.share().is_sealed());
         page.unseal();
         assert!(!page.is_sealed());
+        Ok(())
+    }
+
+    #[test]
+    fn page_of_a_zone_lies_there() -> Result {
+        let page = OwnedPage::to_send(Zone::Dma32)?;
+        assert!(page.within(u32::MAX.into()) && page.within(u64::MAX));
+        assert!(!page.within(0));
         Ok(())
     }
 

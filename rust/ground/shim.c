@@ -299,9 +299,17 @@ long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
 
 /* ---- pages ---- */
 
-struct page *zcio_page_alloc(void)
+/* @zone: plan/dma.rs. In one that is small, it is no surprise when there is no more. */
+struct page *zcio_page_alloc(u8 zone)
 {
-	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	static const gfp_t zones[] = { 0, GFP_DMA32 | __GFP_NOWARN, GFP_DMA | __GFP_NOWARN };
+
+	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | zones[min(zone, 2)]);
+}
+
+u64 zcio_page_pfn(struct page *page)
+{
+	return page_to_pfn(page);
 }
 
 void zcio_page_get(struct page *page)

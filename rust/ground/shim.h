@@ -82,6 +82,14 @@ struct zcio_frame {
 #define ZCIO_SEND_MORE		0x2
 #define ZCIO_SEND_SEALED	0x4	/* nobody can write to the payload any more */
 
+/* What the devices reach by DMA that a socket sends through. */
+struct zcio_route {
+	u64 mask;		/* highest address that all of them could use */
+	u64 reach;		/* the same, ~0 if every page has an address that they reach */
+	bool dma;		/* at least one of them is known to do DMA */
+	bool bounces;		/* whatever is sent is copied on the way (swiotlb=force) */
+};
+
 /* Sockets. */
 struct socket *zcio_socket_get(int fd, int *err);
 void zcio_socket_put(struct socket *sock);
@@ -119,6 +127,9 @@ u32 zcio_frame_head(void);
 int zcio_frame_may_send(struct socket *sock);
 int zcio_frame_send(struct socket *sock, struct zcio_frame *frame, u16 segment, u32 how);
 
+/* Where a socket's bytes leave the machine. */
+int zcio_route(struct socket *sock, struct zcio_route *route);
+
 /* Received bytes. */
 u32 zcio_skb_segments(struct sk_buff *skb, struct zcio_cursor *cur,
 		      struct zcio_seg *segs, u32 max);
@@ -126,7 +137,8 @@ int zcio_skb_copy(struct sk_buff *skb, u32 offset, struct page *page,
 		  u32 page_offset, u32 len);
 
 /* Pages. */
-struct page *zcio_page_alloc(void);
+struct page *zcio_page_alloc(u8 zone);
+u64 zcio_page_pfn(struct page *page);
 void zcio_page_get(struct page *page);
 void zcio_page_put(struct page *page);
 int zcio_page_refs(struct page *page);

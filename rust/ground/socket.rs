@@ -37,6 +37,10 @@ impl Socket {
         }
     }
 
+    pub(super) fn as_ptr(&self) -> *mut bindings::socket {
+        self.0.as_ptr()
+    }
+
     /// What kind of socket it is; EOPNOTSUPP for those that are not served.
     pub(crate) fn kind(&self) -> Result<Kind<'_>> {
         match self.datagrams() {

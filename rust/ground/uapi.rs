@@ -4,10 +4,11 @@
 
 pub(crate) use super::shim::{
     zcio_counters as Counters, zcio_info as Info, zcio_kept as KeptArea, zcio_payload as Payload,
-    zcio_readv as Readv, zcio_tune as Tune, zcio_writev as Writev, ZCIO_ABI_VERSION as ABI_VERSION,
-    ZCIO_DONTWAIT as DONTWAIT, ZCIO_IOC_MAGIC as MAGIC, ZCIO_KEEP as KEEP,
-    ZCIO_MAX_ELEMENTS as MAX_ELEMENTS, ZCIO_MORE as MORE, ZCIO_NOSIGNAL as NOSIGNAL,
-    ZCIO_PAYLOAD_END as PAYLOAD_END, ZCIO_PAYLOAD_TRUNCATED as PAYLOAD_TRUNCATED,
+    zcio_readv as Readv, zcio_target as Target, zcio_tune as Tune, zcio_writev as Writev,
+    ZCIO_ABI_VERSION as ABI_VERSION, ZCIO_DONTWAIT as DONTWAIT, ZCIO_IOC_MAGIC as MAGIC,
+    ZCIO_KEEP as KEEP, ZCIO_MAX_ELEMENTS as MAX_ELEMENTS, ZCIO_MORE as MORE,
+    ZCIO_NOSIGNAL as NOSIGNAL, ZCIO_PAYLOAD_END as PAYLOAD_END,
+    ZCIO_PAYLOAD_TRUNCATED as PAYLOAD_TRUNCATED,
 };
 use crate::plan::ownership::{fact, Why, WHYS};
 use crate::plan::span::Span;
@@ -91,6 +92,10 @@ unsafe impl FromBytes for KeptArea {}
 // SAFETY: As above.
 unsafe impl AsBytes for KeptArea {}
 // SAFETY: As above.
+unsafe impl FromBytes for Target {}
+// SAFETY: As above.
+unsafe impl AsBytes for Target {}
+// SAFETY: As above.
 unsafe impl FromBytes for Tune {}
 // SAFETY: As above.
 unsafe impl AsBytes for Payload {}
@@ -102,6 +107,8 @@ pub(crate) trait InOut: FromBytes + AsBytes {
 }
 
 impl InOut for Info {}
+
+impl InOut for Target {}
 
 impl InOut for KeptArea {
     fn clear(&mut self) {

@@ -8,6 +8,7 @@
 //! know nothing of pages or sockets.
 
 pub mod area;
+pub mod dma;
 pub mod lay;
 pub mod marks;
 pub mod ownership;

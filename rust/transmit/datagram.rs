@@ -12,6 +12,7 @@ use crate::ground::datagram::DatagramSocket;
 use crate::ground::debug::{reached, Point};
 use crate::ground::frame::{head_size, Head, Told};
 use crate::ground::page::OwnedPage;
+use crate::ground::route::Route;
 use crate::ground::socket::{PageVec, SendFlags};
 use crate::plan::area::Area;
 use crate::plan::ownership::Why;
@@ -33,6 +34,7 @@ pub(super) fn send(
     areas: &[Area],
     segment: u16,
     flags: SendFlags,
+    route: Route,
     moved: KVVec<Moved>,
 ) -> Result<Outcome> {
     reached(Point::WritevChecked);
@@ -40,6 +42,7 @@ pub(super) fn send(
         socket,
         segment,
         flags,
+        route,
         moved,
         whole: 0,
     };
@@ -60,6 +63,7 @@ struct Sender<'a> {
     socket: DatagramSocket<'a>,
     segment: u16,
     flags: SendFlags,
+    route: Route,
     /// Per payload, what was taken of it.
     moved: KVVec<Moved>,
     /// Payloads that went.
@@ -145,7 +149,8 @@ impl Sender<'_> {
             result?;
             let moved = self.moved.get_mut(self.whole).ok_or(EINVAL)?;
             account(moved, area, &told, |n| {
-                is_copied(copies, failed.pages.start + n)
+                let page = failed.pages.start + n;
+                batch.why_copied(copies, page, told.gathers, &self.route)
             });
             self.whole += 1;
         }
@@ -174,13 +179,13 @@ impl Failed {
 }
 
 /// Counts the bytes of a datagram that went.
-fn account(moved: &mut Moved, area: &Area, told: &Told, pinned: impl Fn(usize) -> bool) {
+fn account(moved: &mut Moved, area: &Area, told: &Told, why: impl Fn(usize) -> Option<Why>) {
     let mut linear = told.linear;
     for n in 0..area.used {
         let (_, len) = area.piece(n);
         let beside = linear.min(len);
         linear -= beside;
         moved.copied[Why::Linear as usize] += beside as u64;
-        count(moved, len - beside, pinned(n), told.gathers);
+        count(moved, len - beside, why(n));
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Counters of a context that are in /proc/self/fdinfo only.
+ * What tells of pages on their way: counters of a context that are in /proc/self/fdinfo only,
+ * and what the network still holds back.
  */
 #ifndef FDINFO_H
 #define FDINFO_H
@@ -48,6 +49,23 @@ ZT_UNUSED static struct pool_pages zt_pool_pages(struct __test_metadata *_metada
 	ASSERT_EQ(p.leaving, zt_fdinfo(_metadata, z, "zcio-pool-leaving"));
 	ASSERT_EQ(p.held, zt_fdinfo(_metadata, z, "zcio-pool-pages"));
 	return p;
+}
+
+/*
+ * How many skbs a processor may leave to another one to free when it finds the time (which
+ * can be long, if nothing else is going on). Returns what it was.
+ */
+ZT_UNUSED static int zt_defer(struct __test_metadata *_metadata, int max)
+{
+	FILE *file = fopen("/proc/sys/net/core/skb_defer_max", "r+e");
+	int old = 0;
+
+	ASSERT_NE(NULL, file);
+	ASSERT_EQ(1, fscanf(file, "%d", &old));
+	rewind(file);
+	ASSERT_LT(0, fprintf(file, "%d\n", max));
+	ASSERT_EQ(0, fclose(file));
+	return old;
 }
 
 #endif /* FDINFO_H */

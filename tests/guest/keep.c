@@ -6,8 +6,6 @@
  *
  * timeout: 300
  */
-#include <sys/resource.h>
-
 #include "area.h"
 #include "fdinfo.h"
 
@@ -16,6 +14,7 @@
 FIXTURE(keep)
 {
 	struct zt z;	/* the local end sends, the peer receives */
+	int defer;
 };
 
 FIXTURE_VARIANT(keep)
@@ -33,12 +32,14 @@ FIXTURE_SETUP(keep)
 	struct rlimit files = { 4096, 4096 };
 
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &files));
+	self->defer = zt_defer(_metadata, 0);
 	zt_open(_metadata, &self->z, POOL, POOL);
 	zt_tcp(_metadata, variant->path, &self->z.rx, &self->z.tx);
 }
 
 FIXTURE_TEARDOWN(keep)
 {
+	zt_defer(_metadata, self->defer);
 	zcio_close(self->z.ctx);
 }
 

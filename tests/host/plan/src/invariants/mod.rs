@@ -6,6 +6,7 @@
 // Here and not at the crate's root: `plan` must not come by it.
 extern crate std;
 
+pub mod dma;
 pub mod marks;
 pub mod ownership;
 pub mod ranges;
