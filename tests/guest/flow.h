@@ -75,20 +75,23 @@ ZT_UNUSED static void flow_open(struct __test_metadata *_metadata, struct flow *
 	}
 }
 
+/* Sends @len bytes of the stream from @pos on, as one message; what send() says. */
+static inline ssize_t flow_send(struct flow *f, size_t len, uint64_t pos)
+{
+	unsigned char buf[FLOW_LEN];
+
+	zt_fill(buf, len, pos);
+	if (flow_streams(f) || f->kind == UDP4 || f->kind == UDP6)
+		return send(f->from, buf, len, MSG_NOSIGNAL);
+	return sendto(f->from, buf, len, 0, (struct sockaddr *)&f->all, sizeof(f->all));
+}
+
 /* The next message is sent. */
 ZT_UNUSED static void flow_put(struct __test_metadata *_metadata, struct flow *f, size_t len)
 {
-	static unsigned char buf[FLOW_LEN];
-	ssize_t n;
-
 	ASSERT_GT(FLOW_MOST, f->sent);
 	ASSERT_GE(f->most, len);
-	zt_fill(buf, len, f->pos[f->sent]);
-	if (f->all.sll_family)
-		n = sendto(f->from, buf, len, 0, (struct sockaddr *)&f->all, sizeof(f->all));
-	else
-		n = send(f->from, buf, len, MSG_NOSIGNAL);
-	ASSERT_EQ((ssize_t)len, n) TH_LOG("%m");
+	ASSERT_EQ((ssize_t)len, flow_send(f, len, f->pos[f->sent])) TH_LOG("%m");
 	f->len[f->sent++] = len;
 	f->pos[f->sent] = f->pos[f->sent - 1] + len;
 	if (flow_streams(f))

@@ -1,43 +1,60 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Windows and pools in use from elsewhere: other threads in the same calls, ordinary
- * system calls on their memory, other processes that look at it, pages that someone
- * still holds, exec and exit, and removal of the module.
+ * Payloads in use from elsewhere, received by every kind of socket: another thread that
+ * receives into the same region, ordinary system calls on their memory, other processes that
+ * look at it, exec and exit, and removal of the module. (Pools: mapping_pool.c.)
  */
-#include <linux/fs.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
-#include "caller.h"
+#include "flow.h"
 
 #define WINDOW	64
-#define POOL	64
-#define SIZE	6000
+#define POOL	16
+#define MOST	6000		/* bytes of a message, if a frame may be as large */
 
 FIXTURE(use)
 {
 	struct zt z;
-	struct iovec payload;	/* SIZE bytes at most, position 0 of the stream */
+	struct flow f;
+	size_t size;		/* of a message */
+	struct iovec payload;	/* one of them, without a frame's header */
 };
+
+FIXTURE_VARIANT(use)
+{
+	enum flow_kind kind;
+	bool wire;		/* where the pages may be a driver's */
+};
+
+FIXTURE_VARIANT_ADD(use, tcp_lo) { TCP4, false };
+FIXTURE_VARIANT_ADD(use, tcp_wire) { TCP6, true };
+FIXTURE_VARIANT_ADD(use, udp_lo) { UDP6, false };
+FIXTURE_VARIANT_ADD(use, udp_wire) { UDP4, true };
+FIXTURE_VARIANT_ADD(use, packet_lo) { COOKED, false };
+FIXTURE_VARIANT_ADD(use, packet_wire) { RAW, true };
+
+typedef FIXTURE_DATA(use) use;
 
 FIXTURE_SETUP(use)
 {
 	struct zt *z = &self->z;
+	struct flow *f = &self->f;
 
 	zt_open(_metadata, z, WINDOW, POOL);
-	zt_tcp(_metadata, ZT_LO4, &z->rx, &z->tx);
-	zt_send(_metadata, z->tx, SIZE, 0);
-	zt_arrived(_metadata, z->rx, SIZE);
-	self->payload = zt_iov(z->win, ZT_PAGES(4));
-	ASSERT_EQ(1, zt_readv(z->dev, z->rx, &self->payload, 1, NULL, 0));
-	zt_recv(_metadata, z->rx, SIZE - self->payload.iov_len, self->payload.iov_len);
+	flow_open(_metadata, f, variant->kind, variant->wire);
+	self->size = f->most < MOST ? f->most : MOST;
+	flow_put(_metadata, f, self->size);
+	self->payload = flow_receive(_metadata, f, z->dev, z->win, 4);
+	self->payload.iov_base += f->header;
+	self->payload.iov_len -= f->header;
 }
 
 FIXTURE_TEARDOWN(use)
 {
 }
 
-static bool intact(FIXTURE_DATA(use) *self)
+static bool intact(const use *self)
 {
 	return zt_same(self->payload.iov_base, self->payload.iov_len, 0) == self->payload.iov_len;
 }
@@ -46,12 +63,14 @@ static bool intact(FIXTURE_DATA(use) *self)
 
 #define ROUNDS	150
 
+/* Sends to itself and receives. */
 struct racer {
-	int dev, fd, peer;
+	struct flow *f;
+	int dev;
 	char *region;
-	uint64_t from;		/* its stream */
-	struct iovec last;
-	size_t got;
+	size_t size;
+	uint64_t pos;		/* of its stream */
+	struct iovec last;	/* a payload, without a header */
 	int bad;
 	pthread_t thread;
 };
@@ -59,54 +78,59 @@ struct racer {
 static void *race(void *arg)
 {
 	struct racer *r = arg;
-	static __thread unsigned char buf[SIZE];
 
 	for (int i = 0; i < ROUNDS; i++) {
-		size_t left = SIZE;
+		size_t left = r->size;
 
-		zt_fill(buf, SIZE, r->from + r->got);
-		if (send(r->peer, buf, SIZE, 0) != SIZE)
+		if (flow_send(r->f, r->size, r->pos) != r->size)
 			r->bad = -errno;
 		while (left && !r->bad) {
 			int n;
 
 			r->last = zt_iov(r->region, ZT_PAGES(4));
-			n = zt_readv(r->dev, r->fd, &r->last, 1, NULL, 0);
+			n = zt_readv(r->dev, r->f->to, &r->last, 1, NULL, 0);
+			r->last.iov_base += r->f->header;
+			r->last.iov_len -= r->f->header;
 			if (n != 1 || r->last.iov_len > left) {
 				r->bad = n < 0 ? n : -ENOMSG;
 				break;
 			}
 			left -= r->last.iov_len;
-			r->got += r->last.iov_len;
+			r->pos += r->last.iov_len;
 		}
 	}
 	return NULL;
 }
 
+/* The region holds the racer's last payload. */
+static bool has_it(const struct racer *r)
+{
+	const struct iovec *v = &r->last;
+
+	return zt_same(v->iov_base, v->iov_len, r->pos - v->iov_len) == v->iov_len;
+}
+
 TEST_F(use, two_threads_and_one_region)
 {
 	struct zt *z = &self->z;
+	struct flow other;
 	struct racer r[2] = {
-		{ .dev = z->dev, .fd = z->rx, .peer = z->tx, .from = 0 },
-		{ .dev = z->dev, .from = 1ULL << 20 },
+		{ .f = &self->f, .size = self->size, .pos = self->size },
+		{ .f = &other, .size = MOST, .pos = 1ULL << 20 },
 	};
-	struct iovec *a = &r[0].last, *b = &r[1].last;
-	bool first, second;
 
-	zt_tcp(_metadata, ZT_LO6, &r[1].fd, &r[1].peer);
+	flow_open(_metadata, &other, TCP6, false);
 	for (int i = 0; i < 2; i++) {
+		r[i].dev = z->dev;
 		r[i].region = z->win + ZT_PAGES(8);
 		ASSERT_EQ(0, pthread_create(&r[i].thread, NULL, race, &r[i]));
 	}
 	for (int i = 0; i < 2; i++) {
 		ASSERT_EQ(0, pthread_join(r[i].thread, NULL));
-		ASSERT_EQ(0, r[i].bad);
-		ASSERT_EQ((size_t)ROUNDS * SIZE, r[i].got);
+		ASSERT_EQ(0, r[i].bad) TH_LOG("racer %d", i);
 	}
-	/* What the region holds is the last payload of one of the two. */
-	first = zt_same(a->iov_base, a->iov_len, r[0].from + r[0].got - a->iov_len) == a->iov_len;
-	second = zt_same(b->iov_base, b->iov_len, r[1].from + r[1].got - b->iov_len) == b->iov_len;
-	ASSERT_TRUE(first || second);
+	ASSERT_EQ((ROUNDS + 1) * self->size, r[0].pos);
+	ASSERT_TRUE(has_it(&r[0]) || has_it(&r[1]));
 	ASSERT_TRUE(intact(self));
 	ASSERT_EQ(0, munmap(z->win, ZT_PAGES(WINDOW)));
 	ASSERT_EQ(0, zt_info(_metadata, z->ctx).window_pages);
@@ -118,7 +142,7 @@ TEST_F(use, payload_written_to_a_pipe_and_sent_on)
 {
 	char *at = self->payload.iov_base;
 	size_t n = self->payload.iov_len;
-	char copy[SIZE];
+	char copy[MOST];
 	int p[2], a, b;
 
 	ASSERT_EQ(0, pipe(p));
@@ -136,13 +160,13 @@ TEST_F(use, payload_vmspliced_and_its_region_given_again)
 {
 	struct zt *z = &self->z;
 	struct iovec v = self->payload;
-	char copy[SIZE];
+	char copy[MOST];
 	int p[2];
 
 	ASSERT_EQ(0, pipe(p));
 	ASSERT_EQ((ssize_t)v.iov_len, vmsplice(p[1], &v, 1, 0));
-	zt_send(_metadata, z->tx, 3000, 99);
-	zt_zc_recv(_metadata, z->dev, z->rx, z->win, 4, 3000, 99);
+	flow_put(_metadata, &self->f, 1300);
+	flow_receive(_metadata, &self->f, z->dev, z->win, 4);
 	ASSERT_EQ((ssize_t)v.iov_len, read(p[0], copy, v.iov_len));
 	ASSERT_EQ(v.iov_len, zt_same(copy, v.iov_len, 0));
 }
@@ -158,83 +182,47 @@ TEST_F(use, read_into_a_window_is_EFAULT)
 	ASSERT_TRUE(intact(self));
 }
 
-TEST_F(use, read_into_a_pool_then_send)
+/* What a read changes is this window's alone: the next message is not affected. */
+TEST_F(use, read_into_a_writable_window)
 {
-	struct zt *z = &self->z;
-	struct iovec area[1][2] = { { zt_iov(z->pool, ZT_PAGES(2)), zt_iov(z->pool + 54, 5000) } };
-	int fd = memfd_create("zt", 0);
-	char buf[5000];
-
-	zt_fill(buf, sizeof(buf), 7);
-	ASSERT_EQ(5000, write(fd, buf, 5000));
-	ASSERT_EQ(5000, pread(fd, z->pool + 54, 5000, 0));
-	ASSERT_EQ(1, zc_writev(z->rx, area, 1));
-	zt_recv(_metadata, z->tx, 5000, 7);
-	ASSERT_EQ(ZT_PAGES(2), zt_zeros(z->pool, ZT_PAGES(2)));
-}
-
-TEST_F(use, direct_io_into_a_pool_then_send)
-{
-	struct zt *z = &self->z;
-	struct iovec area[1][2] = { { zt_iov(z->pool, ZT_PAGES(8)), zt_iov(z->pool, ZT_PAGES(8)) } };
-	struct zcio_payload info[1];
-	char *buf;
-	int fd;
-
-	fd = system("modprobe brd rd_nr=1 rd_size=4096 2>/dev/null") ? -1 :
-		open("/dev/ram0", O_RDWR | O_DIRECT | O_CLOEXEC);
-	if (fd < 0)
-		SKIP(return, "there is no RAM disk (module brd)");
-	buf = aligned_alloc(ZT_PAGE, ZT_PAGES(8));
-	zt_fill(buf, ZT_PAGES(8), 11);
-	ASSERT_EQ((ssize_t)ZT_PAGES(8), pwrite(fd, buf, ZT_PAGES(8), 0));
-	ASSERT_EQ((ssize_t)ZT_PAGES(8), pread(fd, z->pool, ZT_PAGES(8), 0));
-	ASSERT_EQ(1, zt_writev(z->dev, z->rx, area, 1, info, 0, NULL));
-	/* The disk is done with the pages: none had to be copied. */
-	ASSERT_EQ(ZT_PAGES(8), info[0].mapped);
-	zt_recv(_metadata, z->tx, ZT_PAGES(8), 11);
-	/* And a payload goes to the disk as it is. */
-	zt_fill(z->pool, ZT_PAGES(2), 13);
-	area[0][0].iov_len = ZT_PAGES(2);
-	area[0][1].iov_len = ZT_PAGES(2);
-	ASSERT_EQ(1, zc_writev(z->tx, area, 1));
-	zt_zc_recv(_metadata, z->dev, z->rx, z->win + ZT_PAGES(8), 4, ZT_PAGES(2), 13);
-	ASSERT_EQ((ssize_t)ZT_PAGE, pwrite(fd, z->win + ZT_PAGES(8), ZT_PAGE, 0));
-	ASSERT_EQ((ssize_t)ZT_PAGE, pread(fd, buf, ZT_PAGE, 0));
-	ASSERT_EQ(ZT_PAGE, zt_same(buf, ZT_PAGE, zt_same(z->win + ZT_PAGES(8), ZT_PAGE, 13) ==
-				   ZT_PAGE ? 13 : 13 + ZT_PAGE));
-}
-
-/* ---- pages that someone still holds ---- */
-
-TEST_F(use, pool_page_in_a_pipe_is_copied)
-{
-	struct zt *z = &self->z;
-	struct iovec area[1][2] = { { zt_iov(z->pool, ZT_PAGES(3)), zt_iov(z->pool, ZT_PAGES(3)) } };
-	struct iovec middle = zt_iov(z->pool + ZT_PAGE, ZT_PAGE);
-	struct zcio_payload info[1];
-	char copy[ZT_PAGE];
+	char *w = zcio_window(self->z.ctx, ZT_PAGES(8), ZCIO_WINDOW_WRITABLE);
+	struct iovec v;
 	int p[2];
 
+	ASSERT_NE(NULL, w);
+	flow_put(_metadata, &self->f, self->size);
+	v = flow_receive(_metadata, &self->f, self->z.dev, w, 4);
 	ASSERT_EQ(0, pipe(p));
-	zt_fill(z->pool, ZT_PAGES(3), 0);
-	ASSERT_EQ((ssize_t)ZT_PAGE, vmsplice(p[1], &middle, 1, 0));
-	ASSERT_EQ(1, zt_writev(z->dev, z->rx, area, 1, info, 0, NULL));
-	ASSERT_EQ(ZCIO_WHY_PINNED, info[0].why);
-	ASSERT_EQ(ZT_PAGE, info[0].copied);
-	ASSERT_EQ(ZT_PAGES(2), info[0].mapped);
-	ASSERT_EQ(ZT_PAGES(3), zt_zeros(z->pool, ZT_PAGES(3)));
-	memset(z->pool, 0xee, ZT_PAGES(3));
-	ASSERT_EQ((ssize_t)ZT_PAGE, read(p[0], copy, ZT_PAGE));
-	ASSERT_EQ(ZT_PAGE, zt_same(copy, ZT_PAGE, ZT_PAGE));
-	zt_recv(_metadata, z->tx, ZT_PAGES(3), 0);
+	ASSERT_EQ(5, write(p[1], "hello", 5));
+	ASSERT_EQ(5, read(p[0], v.iov_base, 5));
+	ASSERT_EQ(0, memcmp(v.iov_base, "hello", 5));
+	flow_put(_metadata, &self->f, self->size);
+	flow_receive(_metadata, &self->f, self->z.dev, w + ZT_PAGES(4), 4);
+	ASSERT_TRUE(intact(self));
+}
+
+/* A payload goes to a disk from where it lies; from a disk nothing comes to lie on it. */
+TEST_F(use, direct_io_of_a_payload)
+{
+	char *page = zt_down(self->payload.iov_base), *buf = aligned_alloc(ZT_PAGE, ZT_PAGE);
+	int fd = zt_ram_disk();
+
+	if (fd < 0)
+		SKIP(return, "there is no RAM disk (module brd)");
+	ASSERT_EQ((ssize_t)ZT_PAGE, pwrite(fd, page, ZT_PAGE, 0));
+	ASSERT_EQ((ssize_t)ZT_PAGE, pread(fd, buf, ZT_PAGE, 0));
+	ASSERT_EQ(0, memcmp(page, buf, ZT_PAGE));
+	ASSERT_EQ(-1, pread(fd, page, ZT_PAGE, 0));
+	ASSERT_EQ(EFAULT, errno);
+	ASSERT_TRUE(intact(self));
+	free(buf);
 }
 
 /* ---- other processes ---- */
 
 static void look_at(struct __test_metadata *_metadata, pid_t pid, struct iovec there, uint64_t pos)
 {
-	char copy[SIZE], path[64];
+	char copy[MOST], path[64];
 	struct iovec here = zt_iov(copy, there.iov_len);
 	uint64_t word, zero = 0;
 	int mem;
@@ -260,16 +248,16 @@ static void look_at(struct __test_metadata *_metadata, pid_t pid, struct iovec t
 	ASSERT_EQ(there.iov_len, zt_same(copy, there.iov_len, pos));
 }
 
-/* A child with a context of its own: receives, says where, and waits. */
-static pid_t child_with_payload(struct __test_metadata *_metadata, struct zt *z, struct iovec *at,
+/* A child with a context of its own: receives the second message, says where, and waits. */
+static pid_t child_with_payload(struct __test_metadata *_metadata, use *self, struct iovec *at,
 				const char *then)
 {
+	struct flow *f = &self->f;
 	int p[2];
 	pid_t pid;
 
 	ASSERT_EQ(0, pipe2(p, O_CLOEXEC));
-	zt_send(_metadata, z->tx, 4000, 500);
-	zt_arrived(_metadata, z->rx, 4000);
+	flow_put(_metadata, f, self->size);
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
@@ -278,14 +266,17 @@ static pid_t child_with_payload(struct __test_metadata *_metadata, struct zt *z,
 
 		zt_open(_metadata, &own, 16, 16);
 		iov = zt_iov(own.win, ZT_PAGES(4));
-		if (zt_readv(own.dev, z->rx, &iov, 1, NULL, 0) != 1 ||
-		    write(p[1], &iov, sizeof(iov)) != sizeof(iov))
+		if (zt_readv(own.dev, f->to, &iov, 1, NULL, 0) != 1)
+			_exit(1);
+		iov.iov_base += f->header;
+		iov.iov_len -= f->header;
+		if (write(p[1], &iov, sizeof(iov)) != sizeof(iov))
 			_exit(1);
 		if (then)
 			execl(then, then, NULL);
 		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 		raise(SIGSTOP);
-		_exit(zt_same(iov.iov_base, iov.iov_len, 500) == iov.iov_len ? 0 : 2);
+		_exit(zt_same(iov.iov_base, iov.iov_len, self->size) == iov.iov_len ? 0 : 2);
 	}
 	close(p[1]);
 	ASSERT_EQ((ssize_t)sizeof(*at), read(p[0], at, sizeof(*at)));
@@ -296,12 +287,12 @@ static pid_t child_with_payload(struct __test_metadata *_metadata, struct zt *z,
 TEST_F(use, another_process_reads_a_payload)
 {
 	struct iovec at;
-	pid_t pid = child_with_payload(_metadata, &self->z, &at, NULL);
+	pid_t pid = child_with_payload(_metadata, self, &at, NULL);
 	int status;
 
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_TRUE(WIFSTOPPED(status));
-	look_at(_metadata, pid, at, 500);
+	look_at(_metadata, pid, at, self->size);
 	ASSERT_EQ(0, ptrace(PTRACE_CONT, pid, NULL, NULL));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_EQ(0, status);
@@ -311,7 +302,7 @@ TEST_F(use, exit_with_payloads_gives_all_back)
 {
 	struct zcio_info before = zt_info(_metadata, self->z.ctx), after;
 	struct iovec at;
-	pid_t pid = child_with_payload(_metadata, &self->z, &at, NULL);
+	pid_t pid = child_with_payload(_metadata, self, &at, NULL);
 	int status;
 
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
@@ -329,35 +320,13 @@ TEST_F(use, exec_with_payloads_gives_all_back)
 {
 	struct zcio_info before = zt_info(_metadata, self->z.ctx), after;
 	struct iovec at;
-	pid_t pid = child_with_payload(_metadata, &self->z, &at, "/bin/true");
+	pid_t pid = child_with_payload(_metadata, self, &at, "/bin/true");
 	int status;
 
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_EQ(0, status);
 	after = zt_info(_metadata, self->z.ctx);
 	ASSERT_EQ(0, memcmp(&before, &after, sizeof(after)));
-}
-
-/* ---- what is sent outlives all that it came from ---- */
-
-TEST_F(use, pool_and_context_gone_before_the_peer_reads)
-{
-	struct zt *z = &self->z;
-	struct iovec area[1][2] = { { zt_iov(z->pool, ZT_PAGES(8)), zt_iov(z->pool, ZT_PAGES(8)) } };
-
-	zt_fill(z->pool, ZT_PAGES(8), 3);
-	ASSERT_EQ(1, zc_writev(z->rx, area, 1));
-	ASSERT_EQ(0, munmap(z->pool, ZT_PAGES(POOL)));
-	ASSERT_EQ(0, zt_info(_metadata, z->ctx).pool_pages);
-	/* Their pages may be given to others now, and must not be. */
-	for (int i = 0; i < 4; i++) {
-		char *p = zt_pool(_metadata, z->ctx, POOL);
-
-		memset(p, 0xaa, ZT_PAGES(POOL));
-		munmap(p, ZT_PAGES(POOL));
-	}
-	close(z->rx);
-	zt_recv(_metadata, z->tx, ZT_PAGES(8), 3);
 }
 
 /* ---- the module ---- */

@@ -113,6 +113,13 @@ ZT_UNUSED static uint64_t zt_pfn(struct __test_metadata *_metadata, const void *
 	return entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
 }
 
+/* A disk that direct I/O goes to, or -1. */
+ZT_UNUSED static int zt_ram_disk(void)
+{
+	return system("modprobe brd rd_nr=1 rd_size=4096 2>/dev/null") ? -1 :
+		open("/dev/ram0", O_RDWR | O_DIRECT | O_CLOEXEC);
+}
+
 /* ---- the calls: what they return, or -errno ---- */
 
 #define zt_iov(base, len) ((struct iovec){ (void *)(base), (len) })
