@@ -3,7 +3,8 @@
  * The row of the error table about limits: RLIMIT_MEMLOCK binds a user without
  * CAP_IPC_LOCK, by ENOBUFS, and nothing is lost; what is given back can be used again.
  */
-#include "zt.h"
+#include "flow.h"
+#include "refused.h"
 
 #define LIMIT	64	/* pages */
 
@@ -29,17 +30,6 @@ static uint64_t window_pages(struct __test_metadata *_metadata, struct zt *z)
 	return zt_info(_metadata, z->ctx).window_pages;
 }
 
-/* Receives one page into page @page of the window. */
-static int receive_page(struct __test_metadata *_metadata, struct zt *z, size_t page, uint64_t pos)
-{
-	struct iovec iov = zt_iov(z->win + ZT_PAGES(page), ZT_PAGE);
-	int n = zt_readv(z->dev, z->rx, &iov, 1, NULL, ZCIO_DONTWAIT);
-
-	if (n == 1)
-		ASSERT_EQ(iov.iov_len, zt_same(iov.iov_base, iov.iov_len, pos));
-	return n;
-}
-
 TEST_F(limit, any_user_may_open_and_use_it)
 {
 	struct zt *z = &self->z;
@@ -51,62 +41,6 @@ TEST_F(limit, any_user_may_open_and_use_it)
 	area[0][1] = zt_iov(z->pool, 1000);
 	ASSERT_EQ(1, zc_writev(z->tx, area, 1));
 	zt_zc_recv(_metadata, z->dev, z->rx, z->win, 1, 1000, 0);
-}
-
-TEST_F(limit, payloads_at_the_limit_are_ENOBUFS)
-{
-	struct zt *z = &self->z;
-	struct zcio_info before;
-	struct iovec iov, old;
-	uint64_t page = 0;
-	int n;
-
-	/* Each payload of its own is one page of a window. */
-	for (; page < LIMIT; page++) {
-		zt_send(_metadata, z->tx, 10, page * 10);
-		zt_arrived(_metadata, z->rx, 10);
-		ASSERT_EQ(1, receive_page(_metadata, z, page, page * 10));
-	}
-	ASSERT_EQ(LIMIT, window_pages(_metadata, z));
-	zt_send(_metadata, z->tx, 10, page * 10);
-	zt_arrived(_metadata, z->rx, 10);
-	before = zt_info(_metadata, z->ctx);
-	for (int round = 0; round < 3; round++) {
-		struct zcio_info after;
-
-		old = zt_iov(z->win + ZT_PAGES(LIMIT), ZT_PAGE);
-		iov = old;
-		n = zt_readv(z->dev, z->rx, &iov, 1, NULL, 0);
-		ASSERT_EQ(-ENOBUFS, n);
-		ASSERT_EQ(0, memcmp(&iov, &old, sizeof(iov)));
-		after = zt_info(_metadata, z->ctx);
-		ASSERT_EQ(0, memcmp(&before, &after, sizeof(after)));
-		ASSERT_EQ(ZT_PAGE, zt_zeros(iov.iov_base, ZT_PAGE));
-	}
-	/* All that was there is still there. */
-	for (uint64_t i = 0; i < LIMIT; i++)
-		ASSERT_EQ(10, zt_same(z->win + ZT_PAGES(i), 10, i * 10));
-	/* A region given again needs no more pages. */
-	ASSERT_EQ(1, receive_page(_metadata, z, 7, page * 10));
-	ASSERT_EQ(LIMIT, window_pages(_metadata, z));
-}
-
-TEST_F(limit, unmapping_payloads_makes_room)
-{
-	struct zt *z = &self->z;
-	uint64_t page = 0;
-
-	for (; page < LIMIT; page++) {
-		zt_send(_metadata, z->tx, 10, page * 10);
-		zt_arrived(_metadata, z->rx, 10);
-		ASSERT_EQ(1, receive_page(_metadata, z, page, page * 10));
-	}
-	zt_send(_metadata, z->tx, 10, page * 10);
-	zt_arrived(_metadata, z->rx, 10);
-	ASSERT_EQ(-ENOBUFS, receive_page(_metadata, z, LIMIT, page * 10));
-	ASSERT_EQ(0, munmap(z->win, ZT_PAGE));
-	ASSERT_EQ(LIMIT - 1, window_pages(_metadata, z));
-	ASSERT_EQ(1, receive_page(_metadata, z, LIMIT, page * 10));
 }
 
 TEST_F(limit, payload_array_at_the_limit_loses_nothing)
@@ -217,11 +151,91 @@ TEST_F(limit, leaving_gives_all_back)
 	z->pool = zt_pool(_metadata, z->ctx, LIMIT - 1);
 	zt_send(_metadata, z->tx, 10, 0);
 	zt_arrived(_metadata, z->rx, 10);
-	ASSERT_EQ(1, receive_page(_metadata, z, 0, 0));
+	zt_zc_recv(_metadata, z->dev, z->rx, z->win, 1, 10, 0);
 	ASSERT_EQ(NULL, zcio_pool(other, ZT_PAGE));
 	ASSERT_EQ(0, munmap(z->pool, ZT_PAGES(LIMIT - 1)));
 	ASSERT_EQ(0, munmap(z->win, ZT_PAGES(1024)));
 	ASSERT_NE(NULL, zcio_pool(other, ZT_PAGES(LIMIT)));
+}
+
+/* ---- payloads, whatever they come by ---- */
+
+#define LEN	10	/* bytes of a message: it takes a page */
+
+FIXTURE(window)
+{
+	struct zt z;
+	struct flow f;
+};
+
+FIXTURE_VARIANT(window)
+{
+	enum flow_kind kind;
+};
+
+FIXTURE_VARIANT_ADD(window, tcp4) { TCP4 };
+FIXTURE_VARIANT_ADD(window, tcp6) { TCP6 };
+FIXTURE_VARIANT_ADD(window, udp4) { UDP4 };
+FIXTURE_VARIANT_ADD(window, udp6) { UDP6 };
+FIXTURE_VARIANT_ADD(window, packet_raw) { RAW };
+FIXTURE_VARIANT_ADD(window, packet_dgram) { COOKED };
+
+typedef FIXTURE_DATA(window) window;
+
+FIXTURE_SETUP(window)
+{
+	struct zt *z = &self->z;
+
+	/* Some of them an ordinary user may not open. */
+	flow_open(_metadata, &self->f, variant->kind, false);
+	zt_limited(_metadata, LIMIT);
+	zt_open(_metadata, z, 1024, 0);
+	z->rx = self->f.to;
+	for (size_t page = 0; page < LIMIT; page++) {
+		flow_put(_metadata, &self->f, LEN);
+		flow_receive(_metadata, &self->f, z->dev, z->win + ZT_PAGES(page), 1);
+	}
+	ASSERT_EQ(LIMIT, window_pages(_metadata, z));
+	flow_put(_metadata, &self->f, LEN);
+	zt_remember(_metadata, z, ZT_PAGES(LIMIT + 1));
+}
+
+FIXTURE_TEARDOWN(window)
+{
+	zt_nothing(_metadata, self->f.to);
+	zcio_close(self->z.ctx);
+}
+
+TEST_F(window, payloads_at_the_limit_are_ENOBUFS)
+{
+	struct zt *z = &self->z;
+	struct iovec iov[] = { zt_iov(z->win + ZT_PAGES(LIMIT), ZT_PAGE) };
+
+	READ_REFUSED(ENOBUFS, -1, iov);
+	/* A region given again needs no more pages. */
+	flow_receive(_metadata, &self->f, z->dev, z->win + ZT_PAGES(7), 1);
+	ASSERT_EQ(LIMIT, window_pages(_metadata, z));
+}
+
+TEST_F(window, message_at_the_limit_stays)
+{
+	struct iovec iov[] = { zt_iov(self->z.win + ZT_PAGES(LIMIT), ZT_PAGES(8)) };
+
+	flow_put(_metadata, &self->f, 8000);
+	READ_REFUSED(ENOBUFS, -1, iov);
+	flow_drain(_metadata, &self->f);
+}
+
+TEST_F(window, unmapping_payloads_makes_room)
+{
+	struct zt *z = &self->z;
+	struct iovec iov[] = { zt_iov(z->win + ZT_PAGES(LIMIT), ZT_PAGE) };
+
+	READ_REFUSED(ENOBUFS, -1, iov);
+	ASSERT_EQ(0, munmap(z->win, ZT_PAGE));
+	ASSERT_EQ(LIMIT - 1, window_pages(_metadata, z));
+	flow_receive(_metadata, &self->f, z->dev, iov[0].iov_base, 1);
+	ASSERT_EQ(LIMIT, window_pages(_metadata, z));
 }
 
 /* CAP_IPC_LOCK: no limit binds. */

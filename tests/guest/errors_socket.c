@@ -407,4 +407,25 @@ TEST_F(state, refused_connection_is_ECONNREFUSED_then_as_recv)
 	}
 }
 
+/* ---- errors of sockets without a connection (UDP's: semantics_udp_queue.c) ---- */
+
+TEST_F(fd, interface_that_goes_down_is_ENETDOWN_as_recv)
+{
+	int plain, zero;
+	char c;
+
+	ASSERT_EQ(0, unshare(CLONE_NEWNET));
+	ASSERT_EQ(0, system("ip link set lo up"));
+	plain = zt_packet_socket(_metadata, ZT_LO4, false, SOCK_RAW, ETH_P_IP);
+	zero = zt_packet_socket(_metadata, ZT_LO4, false, SOCK_RAW, ETH_P_IP);
+	ASSERT_EQ(0, system("ip link set lo down"));
+	ASSERT_EQ(-1, recv(plain, &c, 1, MSG_DONTWAIT));
+	ASSERT_EQ(ENETDOWN, errno);
+	ASSERT_EQ(-ENETDOWN, zt_readv(self->z.dev, zero, self->region, 1, NULL, ZCIO_DONTWAIT));
+	zt_unchanged(_metadata, &self->z);
+	/* It is told once. */
+	zt_nothing(_metadata, plain);
+	ASSERT_EQ(-EAGAIN, zt_readv(self->z.dev, zero, self->region, 1, NULL, ZCIO_DONTWAIT));
+}
+
 TEST_HARNESS_MAIN

@@ -1,31 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The rows of the error table that are about the arguments of zc_writev, over IPv4 and
- * IPv6. The helper checks that a call fails twice in the same way and changes neither
- * the pool nor any count; the end of each test that the peer got nothing of it.
+ * The rows of the error table that are about the arguments of zc_writev, for every kind of
+ * socket. The helper checks that a call fails twice in the same way and changes neither the
+ * pool nor any count; the end of each test that the peer got nothing of it.
  */
+#include "flow.h"
 #include "refused.h"
 
 FIXTURE(tx)
 {
-	struct zt z;
+	struct zt z;		/* zc_writev works on rx; @f tells what comes from there */
+	struct flow f;
 };
 
 FIXTURE_VARIANT(tx)
 {
-	enum zt_path path;
+	enum flow_kind kind;
 };
 
-FIXTURE_VARIANT_ADD(tx, v4) { .path = ZT_LO4 };
-FIXTURE_VARIANT_ADD(tx, v6) { .path = ZT_LO6 };
+FIXTURE_VARIANT_ADD(tx, tcp4) { TCP4 };
+FIXTURE_VARIANT_ADD(tx, tcp6) { TCP6 };
 
 FIXTURE_SETUP(tx)
 {
 	struct zt *z = &self->z;
 
 	zt_open(_metadata, z, 8, 64);
-	/* zc_writev works on the local end here: the peer receives. */
-	zt_tcp(_metadata, variant->path, &z->rx, &z->tx);
+	flow_open(_metadata, &self->f, variant->kind, false);
+	z->rx = self->f.from;
 	zt_fill(z->pool, ZT_PAGES(64), 0);
 	zt_remember(_metadata, z, ZT_PAGES(8));
 }
@@ -33,9 +35,18 @@ FIXTURE_SETUP(tx)
 FIXTURE_TEARDOWN(tx)
 {
 	/* Had anything been sent, it would come before this. */
-	zt_send(_metadata, self->z.rx, 100, 77);
-	zt_recv(_metadata, self->z.tx, 100, 77);
-	zt_nothing(_metadata, self->z.tx);
+	flow_put(_metadata, &self->f, 100);
+	flow_drain(_metadata, &self->f);
+}
+
+/* The peer gets the payload that GOOD() makes of a page. */
+static void comes(struct __test_metadata *_metadata, struct flow *f, size_t page)
+{
+	char buf[ETH_HLEN + 1000];
+	size_t len = f->header + 1000;
+
+	ASSERT_EQ((ssize_t)len, recv(f->to, buf, len, flow_streams(f) ? MSG_WAITALL : 0));
+	ASSERT_EQ(1000, zt_same(buf + f->header, 1000, ZT_PAGES(page) + 100));
 }
 
 typedef struct iovec pair[2];
@@ -137,9 +148,9 @@ TEST_F(tx, adjacent_areas_in_any_order_are_good)
 	pair iov[] = { GOOD(10), GOOD(8), GOOD(9) };
 
 	ASSERT_EQ(3, zc_writev(self->z.rx, iov, 3));
-	zt_recv(_metadata, self->z.tx, 1000, ZT_PAGES(10) + 100);
-	zt_recv(_metadata, self->z.tx, 1000, ZT_PAGES(8) + 100);
-	zt_recv(_metadata, self->z.tx, 1000, ZT_PAGES(9) + 100);
+	comes(_metadata, &self->f, 10);
+	comes(_metadata, &self->f, 8);
+	comes(_metadata, &self->f, 9);
 }
 
 TEST_F(tx, wrap_around_is_EINVAL)
@@ -262,7 +273,7 @@ TEST_F(tx, array_that_cannot_be_written_is_good)
 	memcpy(p, iov, sizeof(iov));
 	ASSERT_EQ(0, mprotect(p, ZT_PAGE, PROT_READ));
 	ASSERT_EQ(1, zc_writev(self->z.rx, (void *)p, 1));
-	zt_recv(_metadata, self->z.tx, 1000, ZT_PAGES(8) + 100);
+	comes(_metadata, &self->f, 8);
 }
 
 TEST_F(tx, payload_array_that_cannot_be_written_is_EFAULT)

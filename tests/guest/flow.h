@@ -14,7 +14,7 @@
 #include "datagram.h"
 
 #define FLOW_PROTOCOL	0x88b5	/* for experiments */
-#define FLOW_MOST	64	/* messages of one test */
+#define FLOW_MOST	256	/* messages of one test */
 #define FLOW_LEN	16384	/* bytes of one */
 
 enum flow_kind { TCP4, TCP6, UDP4, UDP6, RAW, COOKED };
@@ -142,6 +142,14 @@ ZT_UNUSED static void flow_drain(struct __test_metadata *_metadata, struct flow 
 	while (f->got < f->sent)
 		flow_get(_metadata, f);
 	zt_nothing(_metadata, f->to);
+}
+
+/* When all that was sent has come: as many messages again, further on in the stream. */
+static inline void flow_rewind(struct flow *f)
+{
+	f->pos[0] = f->pos[f->sent];
+	f->sent = 0;
+	f->got = 0;
 }
 
 /* What a call of zc_readv gave: whole messages, except of a stream. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Killing a receiver or a sender at any moment leaves nothing behind: no page, no
- * context, no socket, and the module can be unloaded.
+ * Killing a receiver (of any kind of socket) or a sender at any moment leaves nothing
+ * behind: no page, no context, no socket, and the module can be unloaded.
  *
  * Two accounts are looked at. The module's own counters, which must be zero. And the
  * kernel's: of all memory, what is neither free nor in use by anybody the kernel knows
@@ -11,7 +11,7 @@
  */
 #include <limits.h>
 
-#include "zt.h"
+#include "flow.h"
 
 #define WINDOW_PAGES	512
 #define POOL_PAGES	256
@@ -41,6 +41,17 @@ static void send_on(int fd, volatile uint32_t *calls)
 		++*calls;
 		if (zt_writev(zcio_ctx_fd(ctx), fd, iov, 1 + zt_draw(&seed, 8), NULL, ZCIO_NOSIGNAL, NULL) < 0)
 			_exit(0);
+	}
+}
+
+/* The same by send(), for sockets that keep boundaries; what finds no room is lost. */
+static void send_plainly_on(struct flow *f, volatile uint32_t *calls)
+{
+	uint64_t seed = 7;
+
+	for (;;) {
+		++*calls;
+		flow_send(f, 1 + zt_draw(&seed, f->most), 0);
 	}
 }
 
@@ -74,7 +85,7 @@ static void receive_on(int fd, unsigned int flags, volatile uint32_t *calls)
 }
 
 /* One transfer, whose @victim (0: the receiver, 1: the sender) is killed at some moment. */
-static void killed(struct __test_metadata *_metadata, enum zt_path path, int victim,
+static void killed(struct __test_metadata *_metadata, enum flow_kind kind, bool wire, int victim,
 		   uint64_t *seed, volatile uint32_t *calls)
 {
 	/* When it has begun so many calls (0: perhaps not even opened the device), and a bit. */
@@ -82,17 +93,22 @@ static void killed(struct __test_metadata *_metadata, enum zt_path path, int vic
 	useconds_t later = zt_draw(seed, 2) ? zt_draw(seed, 4000) : 0;
 	unsigned int flags = zt_draw(seed, 4) ? 0 : ZCIO_WINDOW_WRITABLE;
 	int ends[2], size = 1 << 20, status;
+	struct flow f;
 	pid_t child[2];
 
 	calls[0] = 0;
 	calls[1] = 0;
-	zt_tcp(_metadata, path, &ends[0], &ends[1]);
+	flow_open(_metadata, &f, kind, wire);
+	ends[0] = f.to;
+	ends[1] = f.from;
 	setsockopt(ends[1], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 	for (int i = 0; i < 2; i++) {
 		child[i] = fork();
 		ASSERT_LE(0, child[i]);
 		if (!child[i]) {
 			close(ends[!i]);
+			if (i && !flow_streams(&f))
+				send_plainly_on(&f, &calls[1]);
 			if (i)
 				send_on(ends[1], &calls[1]);
 			receive_on(ends[0], flags, &calls[0]);
@@ -107,6 +123,11 @@ static void killed(struct __test_metadata *_metadata, enum zt_path path, int vic
 	ASSERT_EQ(child[victim], waitpid(child[victim], &status, 0));
 	ASSERT_TRUE(WIFSIGNALED(status)) TH_LOG("it had ended by itself, with %#x", status);
 	/* The other end hears of it (or not, if the connection has just died) and ends. */
+	if (!flow_streams(&f)) {
+		ASSERT_EQ(0, kill(child[!victim], SIGKILL));
+		ASSERT_EQ(child[!victim], waitpid(child[!victim], &status, 0));
+		return;
+	}
 	ASSERT_EQ(child[!victim], waitpid(child[!victim], &status, 0));
 	ASSERT_EQ(0, status);
 }
@@ -174,15 +195,18 @@ FIXTURE(kills) {
 };
 
 FIXTURE_VARIANT(kills) {
-	enum zt_path path;
+	enum flow_kind kind;
+	bool wire;
 	int victim;
 	int times;
 };
 
-FIXTURE_VARIANT_ADD(kills, receiver) { .path = ZT_WIRE4, .victim = 0, .times = 200 };
-FIXTURE_VARIANT_ADD(kills, sender) { .path = ZT_WIRE4, .victim = 1, .times = 200 };
-FIXTURE_VARIANT_ADD(kills, receiver_lo) { .path = ZT_LO6, .victim = 0, .times = 50 };
-FIXTURE_VARIANT_ADD(kills, sender_lo) { .path = ZT_LO6, .victim = 1, .times = 50 };
+FIXTURE_VARIANT_ADD(kills, receiver) { TCP4, true, .victim = 0, .times = 200 };
+FIXTURE_VARIANT_ADD(kills, sender) { TCP4, true, .victim = 1, .times = 200 };
+FIXTURE_VARIANT_ADD(kills, receiver_lo) { TCP6, false, .victim = 0, .times = 50 };
+FIXTURE_VARIANT_ADD(kills, sender_lo) { TCP6, false, .victim = 1, .times = 50 };
+FIXTURE_VARIANT_ADD(kills, udp_receiver) { UDP4, true, .victim = 0, .times = 50 };
+FIXTURE_VARIANT_ADD(kills, packet_receiver) { RAW, true, .victim = 0, .times = 50 };
 
 FIXTURE_SETUP(kills)
 {
@@ -247,11 +271,11 @@ TEST_F_TIMEOUT(kills, leave_nothing_behind, 400)
 	if (zt_debug())
 		times = times / 4 > 8 ? times / 4 : 8;
 	for (int i = 0; i < (zt_debug() ? 10 : 20); i++)
-		killed(_metadata, variant->path, variant->victim, &self->seed, self->calls);
+		killed(_metadata, variant->kind, variant->wire, variant->victim, &self->seed, self->calls);
 	before = settled(_metadata, &self->z, LONG_MAX);
 	for (int round = 0; round < ROUNDS; round++) {
 		for (int i = 0; i < times; i++)
-			killed(_metadata, variant->path, variant->victim, &self->seed, self->calls);
+			killed(_metadata, variant->kind, variant->wire, variant->victim, &self->seed, self->calls);
 		after = settled(_metadata, &self->z, before + times / 2);
 		TH_LOG("pages that nobody accounts for: %ld before, %ld after", before, after);
 		if (after - before < least)

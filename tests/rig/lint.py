@@ -145,6 +145,7 @@ def checks():
     yield "files name their licence", lambda: rule(lint_tree.spdx)
     yield "unsafe only where it may be", lambda: rule(lint_tree.unsafe)
     yield "no foreign host or folder is named", lambda: rule(lint_tree.foreign_names)
+    yield "tests that are named in the documentation are there", lambda: rule(lint_tree.named_tests)
     yield ("links in the documentation lead somewhere",
            lambda: rule(lint_tree.links, lambda path: os.path.exists(os.path.join(TOP, path))))
 

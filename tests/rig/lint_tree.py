@@ -82,3 +82,19 @@ def anchors(text):
     """What headings can be linked to by."""
     for heading in re.findall(r"^#+ (.*)$", text, re.M):
         yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def named_tests(files):
+    """Names in testing.md's tables of the contract that are no guest test or program any more."""
+    path = "Documentation/testing.md"
+    chapter = re.search(r"^## The contract's rows.*?(?=^## |\Z)", files.get(path, ""), re.M | re.S)
+    programs = {p: text for p, text in files.items() if p.startswith("tests/guest/")}
+    # A test, or a variant of one: all that a name is made of stands in one TEST or FIXTURE macro.
+    there = {os.path.splitext(os.path.basename(p))[0] for p in programs}
+    for text in programs.values():
+        there |= set(re.findall(r"^TEST\w*\((?:\w+, )?(\w+)", text, re.M))
+        there |= set(re.findall(r"^FIXTURE_VARIANT_ADD\(\w+, (\w+)\)", text, re.M))
+    for table in re.findall(r"^\|.*", chapter[0] if chapter else "", re.M):
+        for name in re.findall(r"`(\w+)`", table):
+            if name not in there:
+                yield f"{path}: there is no test '{name}'"

@@ -45,6 +45,14 @@ class Rules(unittest.TestCase):
         files["D/b.md"] = "[a](c.md) [b](a.md#none) [c](#none)"
         self.assertEqual(len(self.found(lint_tree.links, files, files.__contains__)), 3)
 
+    def test_named_tests(self):
+        table = "## The contract's rows, test by test\n\n`no` | \n| a | `p`: `one`, `two`, `v` |\n## B\n| `no` |\n"
+        files = {"Documentation/testing.md": table,
+                 "tests/guest/p.c": "TEST_F_TIMEOUT(f, one, 5)\nTEST(two)\nFIXTURE_VARIANT_ADD(f, v) {\n"}
+        self.assertEqual(self.found(lint_tree.named_tests, files), [])
+        files["tests/guest/p.c"] = "TEST_F(f, one)\n"
+        self.assertEqual(len(self.found(lint_tree.named_tests, files)), 2)
+
 
 if __name__ == "__main__":
     unittest.main()
