@@ -113,7 +113,7 @@ TEST_F(fd, device_itself_is_ENOTSOCK)
 	both_fail(_metadata, self, self->z.dev, ENOTSOCK);
 }
 
-/* zc_readv needs no connection there: errors_datagram.c. */
+/* zc_readv needs no connection there: errors_rx.c. */
 TEST_F(fd, sending_on_udp_that_is_not_connected_is_ENOTCONN)
 {
 	struct sockaddr_in none = { .sin_family = AF_UNSPEC };
