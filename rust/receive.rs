@@ -52,10 +52,10 @@ pub(crate) fn readv(args: &mut Readv) -> Result<Done> {
     {
         return Err(EINVAL);
     }
-    let iov = uapi::read_array::<IoVec>(args.iov as usize, count)?;
+    let iov = uapi::read_iovecs(args.iov as usize, count)?;
     let regions = check_regions(&iov, &mut args.error_index)?;
     // Both arrays must be writable before anything happens.
-    uapi::write_array(args.iov as usize, &iov)?;
+    uapi::write_iovecs(args.iov as usize, &iov)?;
     if args.payloads != 0 {
         let none = KVVec::from_elem(Payload::default(), count, GFP_KERNEL)?;
         uapi::write_array(args.payloads as usize, &none)?;
@@ -235,7 +235,7 @@ impl Call<'_> {
             };
             iov.push(place, GFP_KERNEL)?;
         }
-        uapi::write_array(self.args.iov as usize, &iov)
+        uapi::write_iovecs(self.args.iov as usize, &iov)
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
     {
         return Err(EINVAL);
     }
-    let iov = uapi::read_array::<IoVec>(args.iov as usize, 2 * count)?;
+    let iov = uapi::read_iovecs(args.iov as usize, 2 * count)?;
     let socket = Socket::from_fd(args.fd)?;
     let kind = socket.kind()?;
     let areas = check_areas(&iov, rooms(&kind), &mut args.error_index)?;

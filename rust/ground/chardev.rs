@@ -22,7 +22,8 @@ pub(crate) trait Device: Send + Sync + Sized + 'static {
     fn open() -> Result<Arc<Self>>;
     /// `mmap()`: sets up `vma`.
     fn mmap(this: ArcBorrow<'_, Self>, vma: &VmaNew, offset: usize) -> Result;
-    /// `ioctl()` of a 64-bit process.
+    /// `ioctl()`. Of a 32-bit process as well: the structures that it may name look the same
+    /// there, but for arrays of iovecs (`uapi::read_iovecs`).
     fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<usize>;
     /// `/proc/PID/fdinfo/FD`.
     fn fdinfo(this: ArcBorrow<'_, Self>, to: &SeqFile);
@@ -54,8 +55,8 @@ impl<T: Device> Registration<T> {
             release: Some(Self::release),
             mmap: Some(Self::mmap),
             unlocked_ioctl: Some(Self::ioctl),
-            #[cfg(CONFIG_COMPAT)]
-            compat_ioctl: Some(Self::compat_ioctl),
+            // Of a 32-bit process: the same, with its pointer made one of ours.
+            compat_ioctl: bindings::compat_ptr_ioctl,
             show_fdinfo: Some(Self::show_fdinfo),
             // SAFETY: Zero is a valid value for every field: null or `None`.
             ..unsafe { core::mem::zeroed() }
@@ -148,16 +149,6 @@ impl<T: Device> Registration<T> {
             Ok(n) => n as c_long,
             Err(e) => e.to_errno() as c_long,
         }
-    }
-
-    /// 32-bit processes: their iovecs have another layout, which is not supported.
-    ///
-    /// # Safety
-    ///
-    /// Called by the kernel.
-    #[cfg(CONFIG_COMPAT)]
-    unsafe extern "C" fn compat_ioctl(_: *mut bindings::file, _: c_uint, _: c_ulong) -> c_long {
-        super::errno::not_supported().to_errno() as c_long
     }
 
     /// # Safety

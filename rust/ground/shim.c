@@ -5,6 +5,7 @@
  */
 #include <linux/bvec.h>
 #include <linux/capability.h>
+#include <linux/compat.h>
 #include <linux/file.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
@@ -402,6 +403,13 @@ void *zcio_vma_private(struct vm_area_struct *vma)
 void zcio_zap(struct vm_area_struct *vma, unsigned long addr, unsigned long size)
 {
 	zap_special_vma_range(vma, addr, size);
+}
+
+/* ---- 32-bit processes ---- */
+
+bool zcio_in_compat_syscall(void)
+{
+	return in_compat_syscall();
 }
 
 /* ---- charging ---- */

@@ -161,6 +161,9 @@ bool zcio_vma_is(struct vm_area_struct *vma, const struct vm_operations_struct *
 void *zcio_vma_private(struct vm_area_struct *vma);
 void zcio_zap(struct vm_area_struct *vma, unsigned long addr, unsigned long size);
 
+/* Whether the system call was made as 32-bit processes make theirs. */
+bool zcio_in_compat_syscall(void);
+
 /* Charging pinned pages to a user, as RLIMIT_MEMLOCK wants it. */
 struct user_struct *zcio_user_get(void);
 void zcio_user_put(struct user_struct *user);

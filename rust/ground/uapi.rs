@@ -22,7 +22,7 @@ pub(crate) const MMAP_WINDOW: usize = super::shim::ZCIO_MMAP_WINDOW as usize;
 /// Where the offsets of pools begin.
 pub(crate) const MMAP_POOL: usize = super::shim::ZCIO_MMAP_POOL as usize;
 
-/// `struct iovec` of a 64-bit process.
+/// `struct iovec`.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct IoVec {
@@ -39,6 +39,23 @@ impl From<IoVec> for Span {
             len: v.len,
         }
     }
+}
+
+impl From<Span> for IoVec {
+    fn from(s: Span) -> Self {
+        IoVec {
+            base: s.base,
+            len: s.len,
+        }
+    }
+}
+
+/// `struct iovec` of a 32-bit process.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct NarrowIoVec {
+    base: u32,
+    len: u32,
 }
 
 // The header's numbers and the planning part's are the same.
@@ -75,6 +92,10 @@ const _: () = {
 unsafe impl FromBytes for IoVec {}
 // SAFETY: As above.
 unsafe impl AsBytes for IoVec {}
+// SAFETY: As above.
+unsafe impl FromBytes for NarrowIoVec {}
+// SAFETY: As above.
+unsafe impl AsBytes for NarrowIoVec {}
 // SAFETY: As above.
 unsafe impl FromBytes for Readv {}
 // SAFETY: As above.
@@ -166,4 +187,38 @@ pub(crate) fn write_array<T: AsBytes>(addr: usize, values: &[T]) -> Result {
     UserSlice::new(UserPtr::from_addr(addr), bytes)
         .writer()
         .write_slice(raw)
+}
+
+/// Reads `n` iovecs from the memory of the calling process, as wide as its own are.
+pub(crate) fn read_iovecs(addr: usize, n: usize) -> Result<KVVec<IoVec>> {
+    if !in_compat_syscall() {
+        return read_array(addr, n);
+    }
+    let mut out = KVVec::with_capacity(n, GFP_KERNEL)?;
+    for narrow in &read_array::<NarrowIoVec>(addr, n)? {
+        let wide = Span::of_32_bits(narrow.base, narrow.len);
+        out.push(wide.into(), GFP_KERNEL)?;
+    }
+    Ok(out)
+}
+
+/// Writes iovecs likewise. They must lie in ranges that `read_iovecs` gave, or are EFAULT.
+pub(crate) fn write_iovecs(addr: usize, values: &[IoVec]) -> Result {
+    if !in_compat_syscall() {
+        return write_array(addr, values);
+    }
+    let mut out = KVVec::with_capacity(values.len(), GFP_KERNEL)?;
+    for wide in values {
+        let narrow = NarrowIoVec {
+            base: wide.base.try_into().map_err(|_| EFAULT)?,
+            len: wide.len.try_into().map_err(|_| EFAULT)?,
+        };
+        out.push(narrow, GFP_KERNEL)?;
+    }
+    write_array(addr, &out)
+}
+
+fn in_compat_syscall() -> bool {
+    // SAFETY: Called by a task in its own context.
+    unsafe { super::shim::zcio_in_compat_syscall() }
 }

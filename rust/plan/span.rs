@@ -15,6 +15,15 @@ pub struct Span {
 }
 
 impl Span {
+    /// A range as a 32-bit process names it. One that wraps around there does so here too.
+    pub fn of_32_bits(base: u32, len: u32) -> Span {
+        let wraps = base.checked_add(len).is_none();
+        Span {
+            base: base as usize,
+            len: if wraps { usize::MAX } else { len as usize },
+        }
+    }
+
     /// First address behind the range, or `None` where it wraps around.
     pub fn end(&self) -> Option<usize> {
         self.base.checked_add(self.len)

@@ -3,6 +3,8 @@
  * What a program can do to the address space of windows and pools: fork, mremap, partial
  * munmap, mprotect, madvise, mlock, and closing what they came from. Payloads that are
  * not concerned stay as they are, and the counts of pages follow.
+ *
+ * widths: 64, 32
  */
 #include <sys/prctl.h>
 

@@ -6,6 +6,7 @@
  * socket's memory: semantics_udp_queue.c.
  *
  * timeout: 180
+ * widths: 64, 32
  */
 #include <time.h>
 

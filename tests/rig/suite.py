@@ -187,6 +187,7 @@ def narrowed(patterns):
     if not only:
         return patterns
     names = {os.path.splitext(os.path.basename(p))[0] for p in glob.glob(os.path.join(TOP, "tests", "guest", "*.*"))}
+    names |= {n + "-32" for n in names}     # those that there are, the runner knows
     return [n for n in sorted(names) if any(fnmatch.fnmatch(n, p) for p in patterns)
             and any(fnmatch.fnmatch(n, p) for p in only)]
 

@@ -4,6 +4,7 @@
  * arguments is the kernel's; the library only finds a descriptor and an address.
  */
 #define _GNU_SOURCE
+#define _FILE_OFFSET_BITS 64	/* pools begin where a 32-bit offset cannot reach */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>

@@ -55,6 +55,25 @@ fn regions_at_the_end_of_the_address_space() {
 }
 
 #[test]
+fn ranges_of_32_bits_wrap_as_they_do_there() {
+    let last = u32::MAX - PAGE_SIZE as u32 + 1;
+    for (base, len, good) in [
+        (0, 0, true),
+        (0, u32::MAX, true),
+        (last, PAGE_SIZE as u32 - 1, true),
+        (last, PAGE_SIZE as u32, false),
+        (last, 2 * PAGE_SIZE as u32, false),
+        (1, u32::MAX, false),
+        (u32::MAX, u32::MAX, false),
+    ] {
+        let wide = Span::of_32_bits(base, len);
+        assert_eq!(wide.base, base as usize);
+        let end = good.then(|| base as usize + len as usize);
+        assert_eq!(wide.end(), end, "{base:#x} and {len:#x} bytes");
+    }
+}
+
+#[test]
 fn a_region_needs_whole_pages() {
     for (base, len, pages) in [
         (0x4000, 4096, Some((0x4000, 1))),
