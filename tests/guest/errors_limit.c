@@ -168,17 +168,7 @@ FIXTURE(window)
 	struct flow f;
 };
 
-FIXTURE_VARIANT(window)
-{
-	enum flow_kind kind;
-};
-
-FIXTURE_VARIANT_ADD(window, tcp4) { TCP4 };
-FIXTURE_VARIANT_ADD(window, tcp6) { TCP6 };
-FIXTURE_VARIANT_ADD(window, udp4) { UDP4 };
-FIXTURE_VARIANT_ADD(window, udp6) { UDP6 };
-FIXTURE_VARIANT_ADD(window, packet_raw) { RAW };
-FIXTURE_VARIANT_ADD(window, packet_dgram) { COOKED };
+FLOW_KINDS(window);
 
 typedef FIXTURE_DATA(window) window;
 

@@ -16,17 +16,7 @@ FIXTURE(rx)
 	struct flow f;
 };
 
-FIXTURE_VARIANT(rx)
-{
-	enum flow_kind kind;
-};
-
-FIXTURE_VARIANT_ADD(rx, tcp4) { TCP4 };
-FIXTURE_VARIANT_ADD(rx, tcp6) { TCP6 };
-FIXTURE_VARIANT_ADD(rx, udp4) { UDP4 };
-FIXTURE_VARIANT_ADD(rx, udp6) { UDP6 };
-FIXTURE_VARIANT_ADD(rx, packet_raw) { RAW };
-FIXTURE_VARIANT_ADD(rx, packet_dgram) { COOKED };
+FLOW_KINDS(rx);
 
 FIXTURE_SETUP(rx)
 {

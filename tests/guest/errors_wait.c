@@ -18,17 +18,7 @@ FIXTURE(wait)
 	struct iovec *region;	/* in a page of its own */
 };
 
-FIXTURE_VARIANT(wait)
-{
-	enum flow_kind kind;
-};
-
-FIXTURE_VARIANT_ADD(wait, tcp4) { TCP4 };
-FIXTURE_VARIANT_ADD(wait, tcp6) { TCP6 };
-FIXTURE_VARIANT_ADD(wait, udp4) { UDP4 };
-FIXTURE_VARIANT_ADD(wait, udp6) { UDP6 };
-FIXTURE_VARIANT_ADD(wait, packet_raw) { RAW };
-FIXTURE_VARIANT_ADD(wait, packet_dgram) { COOKED };
+FLOW_KINDS(wait);
 
 typedef FIXTURE_DATA(wait) waiting;
 

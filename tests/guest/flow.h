@@ -19,6 +19,26 @@
 
 enum flow_kind { TCP4, TCP6, UDP4, UDP6, RAW, COOKED };
 
+/* The variants of a fixture: each kind of socket, over the loopback device. */
+#define FLOW_KINDS(fixture)						\
+	FIXTURE_VARIANT(fixture) { enum flow_kind kind; };		\
+	FIXTURE_VARIANT_ADD(fixture, tcp4) { TCP4 };			\
+	FIXTURE_VARIANT_ADD(fixture, tcp6) { TCP6 };			\
+	FIXTURE_VARIANT_ADD(fixture, udp4) { UDP4 };			\
+	FIXTURE_VARIANT_ADD(fixture, udp6) { UDP6 };			\
+	FIXTURE_VARIANT_ADD(fixture, packet_raw) { RAW };		\
+	FIXTURE_VARIANT_ADD(fixture, packet_dgram) { COOKED }
+
+/* Each protocol over loopback, and over the wire, where the pages may be a driver's. */
+#define FLOW_PAGES(fixture)						\
+	FIXTURE_VARIANT(fixture) { enum flow_kind kind; bool wire; };	\
+	FIXTURE_VARIANT_ADD(fixture, tcp_lo) { TCP4, false };		\
+	FIXTURE_VARIANT_ADD(fixture, tcp_wire) { TCP6, true };		\
+	FIXTURE_VARIANT_ADD(fixture, udp_lo) { UDP6, false };		\
+	FIXTURE_VARIANT_ADD(fixture, udp_wire) { UDP4, true };		\
+	FIXTURE_VARIANT_ADD(fixture, packet_lo) { COOKED, false };	\
+	FIXTURE_VARIANT_ADD(fixture, packet_wire) { RAW, true }
+
 struct flow {
 	enum flow_kind kind;
 	int from, to;

@@ -28,18 +28,7 @@ FIXTURE(map)
 	struct kept kept[3];
 };
 
-FIXTURE_VARIANT(map)
-{
-	enum flow_kind kind;
-	bool wire;		/* where the pages may be a driver's */
-};
-
-FIXTURE_VARIANT_ADD(map, tcp_lo) { TCP4, false };
-FIXTURE_VARIANT_ADD(map, tcp_wire) { TCP6, true };
-FIXTURE_VARIANT_ADD(map, udp_lo) { UDP6, false };
-FIXTURE_VARIANT_ADD(map, udp_wire) { UDP4, true };
-FIXTURE_VARIANT_ADD(map, packet_lo) { COOKED, false };
-FIXTURE_VARIANT_ADD(map, packet_wire) { RAW, true };
+FLOW_PAGES(map);
 
 typedef FIXTURE_DATA(map) map;
 

@@ -21,18 +21,7 @@ FIXTURE(use)
 	struct iovec payload;	/* one of them, without a frame's header */
 };
 
-FIXTURE_VARIANT(use)
-{
-	enum flow_kind kind;
-	bool wire;		/* where the pages may be a driver's */
-};
-
-FIXTURE_VARIANT_ADD(use, tcp_lo) { TCP4, false };
-FIXTURE_VARIANT_ADD(use, tcp_wire) { TCP6, true };
-FIXTURE_VARIANT_ADD(use, udp_lo) { UDP6, false };
-FIXTURE_VARIANT_ADD(use, udp_wire) { UDP4, true };
-FIXTURE_VARIANT_ADD(use, packet_lo) { COOKED, false };
-FIXTURE_VARIANT_ADD(use, packet_wire) { RAW, true };
+FLOW_PAGES(use);
 
 typedef FIXTURE_DATA(use) use;
 

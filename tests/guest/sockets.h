@@ -99,8 +99,8 @@ ZT_UNUSED static int zt_packet_socket(struct __test_metadata *_metadata, enum zt
 	int fd = zt_socket_of(_metadata, AF_PACKET, path, peer, type);
 	struct ifreq name = {};
 
-	strcpy(name.ifr_name, path < ZT_WIRE4 || !strcmp(getenv("ZCIO_NIC"), "lo") ? "lo" :
-	       away ? "zc1" : "zc0");
+	snprintf(name.ifr_name, sizeof(name.ifr_name), "%s",
+		 path < ZT_WIRE4 || !strcmp(getenv("ZCIO_NIC"), "lo") ? "lo" : away ? "zc1" : "zc0");
 	ASSERT_EQ(0, ioctl(fd, SIOCGIFINDEX, &name)) TH_LOG("no device %s", name.ifr_name);
 	a.sll_ifindex = name.ifr_ifindex;
 	ASSERT_EQ(0, bind(fd, (struct sockaddr *)&a, sizeof(a)));

@@ -270,7 +270,7 @@ FIXTURE_TEARDOWN(bulk)
 	zcio_close(self->z.ctx);
 }
 
-/* An acknowledgement that is put off makes the sender send again: it must not be. */
+/* An ACK that is put off makes the sender send again: it must not be. */
 static void all_acked(struct __test_metadata *_metadata, struct side *s)
 {
 	int one = 1, left;
