@@ -83,6 +83,11 @@ impl Account {
         Ok(())
     }
 
+    /// How many pages the current task could charge now.
+    pub(crate) fn room(&self) -> usize {
+        self.user.as_ref().map_or(usize::MAX, User::room)
+    }
+
     /// Takes back a charge of `n` pages.
     pub(crate) fn uncharge(&self, holder: Holder, n: usize) {
         if n == 0 {
@@ -196,7 +201,9 @@ mod tests {
         assert!(room > 0);
         assert_eq!(account.pages(Holder::Pool), room as u64);
         assert!(account.charge(Holder::Window, 1).is_err());
+        assert_eq!(account.room(), 0);
         account.uncharge(Holder::Pool, 1);
+        assert_eq!(account.room(), 1);
         assert!(account.charge(Holder::Window, 1).is_ok());
         account.uncharge(Holder::Window, 1);
         account.uncharge(Holder::Pool, room - 1);

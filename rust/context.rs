@@ -5,6 +5,7 @@
 use crate::charge::Account;
 use crate::ground::uapi::{Counters, Payload};
 use crate::plan::ownership::WHYS;
+use crate::writable::Writable;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
@@ -23,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) rx: Totals,
     /// What it sent.
     pub(crate) tx: Totals,
+    /// Its pools, and who polls it.
+    pub(crate) writable: Writable,
     threshold: Atomic<u64>,
     target: Atomic<u64>,
 }
@@ -35,6 +38,7 @@ impl Context {
                 account: Account::open(),
                 rx: Totals::new(),
                 tx: Totals::new(),
+                writable: Writable::new()?,
                 threshold: Atomic::new(COPY_THRESHOLD),
                 target: Atomic::new(u64::MAX),
             },

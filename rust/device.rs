@@ -6,6 +6,7 @@ use crate::charge::{all_contexts, all_pages, Holder};
 use crate::context::{Context, Done};
 use crate::ground::chardev::Device;
 use crate::ground::debug::{reached, Point};
+use crate::ground::poll::Poller;
 use crate::ground::route::Route;
 use crate::ground::socket::Socket;
 use crate::ground::uapi::{self, Counters, InOut, Info, KeptArea, Readv, Target, Tune, Writev};
@@ -66,6 +67,11 @@ impl Device for Open {
             TUNE => this.tune(uapi::read(arg)?),
             _ => Err(ENOTTY),
         }
+    }
+
+    fn poll(this: ArcBorrow<'_, Self>, poller: &Poller<'_>) -> bool {
+        let context = &this.context;
+        context.writable.poll(poller, &context.account)
     }
 
     fn fdinfo(this: ArcBorrow<'_, Self>, to: &SeqFile) {

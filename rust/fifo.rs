@@ -20,6 +20,11 @@ impl Fifo {
         }
     }
 
+    /// All of them, the oldest not always first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &OwnedPage> {
+        Iterator::chain(self.outgoing.iter().rev(), &self.incoming)
+    }
+
     /// Pages in it.
     pub(crate) fn len(&self) -> usize {
         self.incoming.len() + self.outgoing.len()

@@ -44,10 +44,11 @@ pub(crate) struct Pool {
     reach: u64,
     /// … as they come from here.
     zone: Zone,
-    state: Pin<KBox<Mutex<State>>>,
+    state: Arc<Mutex<State>>,
 }
 
-struct State {
+/// A pool's pages.
+pub(crate) struct State {
     /// The pages of the mapping; `None` where it was unmapped.
     slots: KVVec<Option<OwnedPage>>,
     /// Sent, and perhaps still read by somebody: oldest first.
@@ -56,6 +57,26 @@ struct State {
     told: usize,
     /// Ours alone, content unknown.
     spare: KVVec<OwnedPage>,
+    /// How many the last send wanted, if it did not find them.
+    wanted: usize,
+}
+
+impl State {
+    /// Whether a send would find its pages, if `room` more may be charged: one, or as many
+    /// as the last one that did not; but no more than there are with those on their way.
+    pub(crate) fn has_room(&self, room: usize) -> bool {
+        let sent = self.spare.len() + self.leaving.len();
+        let wanted = self.wanted.min(room.saturating_add(sent)).max(1);
+        let missing = wanted.saturating_sub(room);
+        let pages = Iterator::chain(self.spare.iter(), self.leaving.iter());
+        pages.filter(|page| back(page)).take(missing).count() == missing
+    }
+}
+
+/// Whether a page that was sent can be had again, or let go: nobody else has it any more,
+/// or a process on this machine has received it, and it is charged to that one's window.
+fn back(page: &OwnedPage) -> bool {
+    page.refs() == 1 || page.mapped()
 }
 
 impl Pool {
@@ -79,15 +100,18 @@ impl Pool {
             leaving: Fifo::new(),
             told: 0,
             spare: KVVec::new(),
+            wanted: 0,
         };
-        let state = KBox::pin_init(new_mutex!(state, "zcio_pool"), GFP_KERNEL)
+        let state = Arc::pin_init(new_mutex!(state, "zcio_pool"), GFP_KERNEL)
             .inspect_err(|_| context.account.uncharge(Holder::Pool, pages))?;
-        Ok(Self {
+        let pool = Self {
             context,
             reach,
             zone,
             state,
-        })
+        };
+        pool.context.writable.join(&pool.state)?;
+        Ok(pool)
     }
 
     /// A page like those of the pool, but not counted as one of it.
@@ -113,6 +137,7 @@ impl Pool {
         let mut pages = KVVec::with_capacity(n, GFP_KERNEL)?;
         {
             let mut state = self.state.lock();
+            state.wanted = 0;
             state.leaving.reserve(n)?;
             state.spare.reserve(n, GFP_KERNEL)?;
             let mut looks = LOOKS;
@@ -129,15 +154,15 @@ impl Pool {
             }
             self.tell(&mut state);
         }
-        for page in &pages {
-            page.unseal();
-            page.clear();
-        }
-        let missing = n - pages.len();
-        if let Err(e) = self.charge(missing) {
+        let charged = self.charge_rest(&mut pages, n);
+        pages.iter().for_each(OwnedPage::unseal);
+        if let Err(e) = charged {
             self.give_back(pages);
+            self.context.writable.full();
             return Err(e);
         }
+        pages.iter().for_each(OwnedPage::clear);
+        let missing = n - pages.len();
         for done in 0..missing {
             match self.new_page() {
                 Ok(page) => pages.push(page, GFP_KERNEL)?,
@@ -153,21 +178,28 @@ impl Pool {
         Ok(pages)
     }
 
-    /// Charges `n` more pages. At the limit, as many sent pages are let go first: they are
-    /// then no longer the pool's but the send buffer's (or a receiver's) to bound.
-    fn charge(&self, n: usize) -> Result {
+    /// Charges what is missing of `n` pages. At the limit, every sent page is looked at
+    /// first; those that are still on their way stay charged.
+    fn charge_rest(&self, pages: &mut KVVec<OwnedPage>, n: usize) -> Result {
         let account = &self.context.account;
-        if account.charge(Holder::Pool, n).is_ok() {
+        if account.charge(Holder::Pool, n - pages.len()).is_ok() {
             return Ok(());
         }
         let mut state = self.state.lock();
-        for _ in 0..n {
-            if state.leaving.pop().is_some() {
+        for _ in 0..state.leaving.len() {
+            let Some(page) = state.leaving.pop() else {
+                break;
+            };
+            if pages.len() < n && page.refs() == 1 {
+                // There is room for all of them.
+                let _ = pages.push_within_capacity(page);
+            } else if back(&page) || state.leaving.push(page).is_some() {
                 account.uncharge(Holder::Pool, 1);
             }
         }
         self.tell(&mut state);
-        account.charge(Holder::Pool, n)
+        let charged = account.charge(Holder::Pool, n - pages.len());
+        charged.inspect_err(|_| state.wanted = n)
     }
 
     /// Lets the context know how many sent pages are in line.
@@ -194,16 +226,21 @@ impl Pool {
         }
     }
 
-    /// Puts a page in line to be used again. Where the line is too long (a peer on this
-    /// machine keeps what it got), the oldest is let go: whoever holds it pays for it.
+    /// Puts a page in line to be used again. Where the line is too long, the oldest are let
+    /// go, unless they are still on their way.
     fn retire(&self, state: &mut State, page: OwnedPage) {
-        if state.leaving.len() >= state.slots.len().max(LEAVING_MIN)
-            && state.leaving.pop().is_some()
-        {
-            self.context.account.uncharge(Holder::Pool, 1);
+        let account = &self.context.account;
+        if state.leaving.len() >= state.slots.len().max(LEAVING_MIN) {
+            for _ in 0..2 {
+                if let Some(old) = state.leaving.pop() {
+                    if back(&old) || state.leaving.push(old).is_some() {
+                        account.uncharge(Holder::Pool, 1);
+                    }
+                }
+            }
         }
         if state.leaving.push(page).is_some() {
-            self.context.account.uncharge(Holder::Pool, 1);
+            account.uncharge(Holder::Pool, 1);
         }
     }
 
@@ -425,6 +462,7 @@ impl Mapping for Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        self.context.writable.leave(&self.state);
         let state = self.state.lock();
         let mapped = state.slots.iter().flatten().count();
         let account = &self.context.account;
@@ -532,6 +570,52 @@ mod tests {
         send(&pool, pool.reserve(LEAVING_MIN + 3)?);
         assert_eq!(pool.state.lock().leaving.len(), LEAVING_MIN);
         assert_eq!(held(&context), 1 + LEAVING_MIN as u64);
+        Ok(())
+    }
+
+    /// References to each of `pages`, as the stack has them.
+    fn hold(pages: &[OwnedPage]) -> Result<KVVec<OwnedPage>> {
+        let mut held = KVVec::with_capacity(pages.len(), GFP_KERNEL)?;
+        for page in pages {
+            held.push(page.share(), GFP_KERNEL)?;
+        }
+        Ok(held)
+    }
+
+    #[test]
+    fn pages_on_their_way_are_not_let_go() -> Result {
+        let context = Context::new()?;
+        let pool = Pool::new(context.clone(), 1)?;
+        let pages = pool.reserve(LEAVING_MIN + 3)?;
+        let stack = hold(&pages)?;
+        send(&pool, pages);
+        assert_eq!(held(&context), 1 + stack.len() as u64);
+        Ok(())
+    }
+
+    #[test]
+    fn room_is_a_page_that_is_home_or_may_be_charged() -> Result {
+        let context = Context::new()?;
+        let pool = Pool::new(context, 4)?;
+        let has_room = |wanted, more| {
+            let mut state = pool.state.lock();
+            state.wanted = wanted;
+            state.has_room(more)
+        };
+        assert!(!has_room(0, 0));
+        assert!(has_room(0, 1));
+        let pages = pool.reserve(2)?;
+        let mut stack = hold(&pages)?;
+        send(&pool, pages);
+        assert!(!has_room(0, 0));
+        assert!(stack.pop().is_some());
+        assert!(has_room(0, 0));
+        assert!(!has_room(2, 0));
+        assert!(has_room(2, 1));
+        assert!(stack.pop().is_some());
+        assert!(has_room(2, 0));
+        // More than there can be is not waited for.
+        assert!(has_room(100, 0));
         Ok(())
     }
 

@@ -16,6 +16,7 @@ mod datagram;
 
 use crate::context::{Context, Done, Moved};
 use crate::ground::debug::{reached, Point};
+use crate::ground::errno;
 use crate::ground::frame;
 use crate::ground::page::OwnedPage;
 use crate::ground::route::Route;
@@ -362,10 +363,9 @@ impl<'a> Batch<'a> {
         let most = batch(areas.iter().map(|a| a.used), BATCH_PAGES);
         let (pool, areas) = first_pool(&mm.mmap_read_lock(), areas, most)?;
         let base = areas.first().ok_or(EFAULT)?.base;
-        let need = areas.iter().map(|a| a.used).sum::<usize>();
+        let (areas, mut stand_ins) = Self::reserve(&pool, areas)?;
         let mut slots = KVVec::with_capacity(areas.len(), GFP_KERNEL)?;
-        let mut pages = KVVec::with_capacity(need, GFP_KERNEL)?;
-        let mut stand_ins = pool.reserve(need)?;
+        let mut pages = KVVec::with_capacity(stand_ins.len(), GFP_KERNEL)?;
         reached(Point::WritevReserved);
 
         let result = {
@@ -394,6 +394,18 @@ impl<'a> Batch<'a> {
             slots,
             pages,
         })
+    }
+
+    /// Pages to stand in for those of `areas`; where that is too much at the limit, for fewer.
+    fn reserve(pool: &Pool, mut areas: &'a [Area]) -> Result<(&'a [Area], KVVec<OwnedPage>)> {
+        loop {
+            match pool.reserve(areas.iter().map(|a| a.used).sum()) {
+                Err(e) if e == errno::no_buffers() && areas.len() > 1 => {
+                    areas = areas.get(..areas.len() / 2).ok_or(EINVAL)?;
+                }
+                result => return result.map(|stand_ins| (areas, stand_ins)),
+            }
+        }
     }
 
     /// Hands the pages to the stack. Returns the bytes it took; what it did not take is

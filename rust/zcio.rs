@@ -6,7 +6,8 @@
 //!
 //! - `device`: the face. `/dev/zcio`, its calls, its numbers.
 //! - `receive`, `transmit`: the paths, one per call.
-//! - `context`, `window`, `pool`, `fifo`, `charge`: the objects that the paths work on.
+//! - `context`, `window`, `pool`, `fifo`, `writable`, `charge`: the objects that the paths
+//!   work on.
 //! - `ground`: thin wrappers over kernel C, the only place with `unsafe`.
 //! - `plan`: decisions that need no kernel; the host's tests compile it too.
 //!
@@ -14,7 +15,8 @@
 //!
 //! 1. the socket lock (`ground::socket::Locked`),
 //! 2. the mmap lock (`ground::vma`), also held around every page fault,
-//! 3. the mutex of one window or one pool.
+//! 3. the mutex of a context's list of pools,
+//! 4. the mutex of one window or one pool.
 //!
 //! Never a socket lock inside a fault handler; never two sockets, windows or pools at
 //! once. User memory (iovec arrays) is touched under the first at most.
@@ -37,6 +39,7 @@ mod pool;
 mod receive;
 mod transmit;
 mod window;
+mod writable;
 
 // The macro's own code registers the module with the kernel: unsafe, and not ours.
 #[allow(unsafe_code, missing_docs)]

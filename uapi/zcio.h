@@ -10,6 +10,12 @@
  * pages to send. A mapping remembers the context it came from, so the calls name
  * only the socket: they may be issued on any descriptor of /dev/zcio.
  *
+ * poll(), select() and epoll on a context: POLLOUT when a send from one of its pools
+ * would find pages to stand in for those it takes: one, or after a ZCIO_IOC_WRITEV that
+ * got ENOBUFS as many as that one wanted (but not more than can come home). Without a
+ * pool: when a pool of one page could be mapped. Never POLLIN. An edge (EPOLLET) comes
+ * after ENOBUFS, or after it was seen not to be writable.
+ *
  * Every structure has a fixed layout, the same on 32- and 64-bit machines.
  * Every field named "reserved" and every flag not defined here must be zero, or
  * the call fails with EINVAL: that is how later versions can give them meaning.

@@ -5,6 +5,7 @@
 //! The kernel crate's `MiscDevice` has no place for `poll` and `uring_cmd`, which later
 //! parts of this module need; and the table differs between kernel versions.
 
+use super::poll::Poller;
 use core::marker::PhantomData;
 use core::pin::Pin;
 use kernel::bindings;
@@ -25,6 +26,8 @@ pub(crate) trait Device: Send + Sync + Sized + 'static {
     /// `ioctl()`. Of a 32-bit process as well: the structures that it may name look the same
     /// there, but for arrays of iovecs (`uapi::read_iovecs`).
     fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<usize>;
+    /// `poll()`: whether it is writable now. It has to add the poller to the waiters first.
+    fn poll(this: ArcBorrow<'_, Self>, poller: &Poller<'_>) -> bool;
     /// `/proc/PID/fdinfo/FD`.
     fn fdinfo(this: ArcBorrow<'_, Self>, to: &SeqFile);
 }
@@ -54,6 +57,7 @@ impl<T: Device> Registration<T> {
             open: Some(Self::open),
             release: Some(Self::release),
             mmap: Some(Self::mmap),
+            poll: Some(Self::poll),
             unlocked_ioctl: Some(Self::ioctl),
             // Of a 32-bit process: the same, with its pointer made one of ours.
             compat_ioctl: bindings::compat_ptr_ioctl,
@@ -136,6 +140,23 @@ impl<T: Device> Registration<T> {
         match offset.and_then(|offset| T::mmap(this, vma, offset)) {
             Ok(()) => 0,
             Err(e) => e.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kernel.
+    unsafe extern "C" fn poll(
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table_struct,
+    ) -> bindings::__poll_t {
+        // SAFETY: The kernel passes a file of ours that stays open during the call, and a
+        // table that is null or valid. `T` lives until the file is released, and with it
+        // the waiters that it has.
+        let (this, poller) = unsafe { (Self::borrow(file), Poller::from_raw(file, table)) };
+        match T::poll(this, &poller) {
+            true => bindings::POLLOUT | bindings::POLLWRNORM,
+            false => 0,
         }
     }
 

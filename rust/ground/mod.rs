@@ -13,6 +13,7 @@ pub(crate) mod debug;
 pub(crate) mod errno;
 pub(crate) mod frame;
 pub(crate) mod page;
+pub(crate) mod poll;
 pub(crate) mod route;
 pub(crate) mod skb;
 pub(crate) mod socket;
@@ -33,7 +34,8 @@ pub(crate) mod vma;
 )]
 mod shim {
     use kernel::bindings::{
-        bio_vec, page, sk_buff, socket, user_struct, vm_area_struct, vm_fault, vm_operations_struct,
+        bio_vec, file, page, poll_table_struct, sk_buff, socket, user_struct, vm_area_struct,
+        vm_fault, vm_operations_struct,
     };
     use kernel::ffi;
     include!(concat!(env!("ZCIO_OBJ"), "/shim_generated.rs"));

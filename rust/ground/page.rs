@@ -92,6 +92,12 @@ impl OwnedPage {
         unsafe { shim::zcio_page_holders(self.0.as_ptr()) }
     }
 
+    /// Whether some process has it mapped.
+    pub(crate) fn mapped(&self) -> bool {
+        // SAFETY: By the type invariant the page is valid.
+        unsafe { shim::zcio_page_mapped(self.0.as_ptr()) }
+    }
+
     /// Writes zeros to all of it.
     pub(crate) fn clear(&self) {
         // SAFETY: By the type invariant the page is valid. Its content is plain memory that

@@ -341,6 +341,11 @@ int zcio_page_holders(struct page *page)
 	return refs - folio_mapcount(page_folio(page));
 }
 
+bool zcio_page_mapped(struct page *page)
+{
+	return folio_mapped(page_folio(page));
+}
+
 void zcio_page_clear(struct page *page)
 {
 	clear_highpage(page);
@@ -445,4 +450,13 @@ bool zcio_user_charge(struct user_struct *user, unsigned long pages)
 void zcio_user_uncharge(struct user_struct *user, unsigned long pages)
 {
 	atomic_long_sub(pages, &user->locked_vm);
+}
+
+/* How many pages may still be charged. */
+unsigned long zcio_user_room(struct user_struct *user)
+{
+	unsigned long limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	unsigned long used = atomic_long_read(&user->locked_vm);
+
+	return limit > used ? limit - used : 0;
 }

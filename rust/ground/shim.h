@@ -11,7 +11,9 @@
 #include <linux/types.h>
 
 struct bio_vec;
+struct file;
 struct page;
+struct poll_table_struct;
 struct sk_buff;
 struct sock;
 struct socket;
@@ -19,6 +21,7 @@ struct user_struct;
 struct vm_area_struct;
 struct vm_fault;
 struct vm_operations_struct;
+struct zcio_waiters;
 
 /* What is known of a page that holds received bytes, for plan/ownership.rs. */
 #define ZCIO_FACT_LINEAR	0x001	/* not in a page frag at all */
@@ -143,6 +146,7 @@ void zcio_page_get(struct page *page);
 void zcio_page_put(struct page *page);
 int zcio_page_refs(struct page *page);
 int zcio_page_holders(struct page *page);
+bool zcio_page_mapped(struct page *page);
 void zcio_page_seal(struct page *page, bool sealed);
 bool zcio_page_sealed(struct page *page);
 void zcio_page_clear(struct page *page);
@@ -170,5 +174,13 @@ void zcio_user_put(struct user_struct *user);
 bool zcio_user_unlimited(void);
 bool zcio_user_charge(struct user_struct *user, unsigned long pages);
 void zcio_user_uncharge(struct user_struct *user, unsigned long pages);
+unsigned long zcio_user_room(struct user_struct *user);
+
+/* Those who poll a context. */
+struct zcio_waiters *zcio_waiters_alloc(void);
+void zcio_waiters_free(struct zcio_waiters *w);
+void zcio_waiters_add(struct zcio_waiters *w, struct file *file,
+		      struct poll_table_struct *table);
+void zcio_waiters_look_soon(struct zcio_waiters *w);
 
 #endif

@@ -43,6 +43,12 @@ impl User {
         unsafe { shim::zcio_user_charge(self.0.as_ptr(), pages) }
     }
 
+    /// How many pages the current task's RLIMIT_MEMLOCK lets be charged.
+    pub(crate) fn room(&self) -> usize {
+        // SAFETY: The user is valid by the type invariant.
+        unsafe { shim::zcio_user_room(self.0.as_ptr()) }
+    }
+
     /// Takes back a charge of `pages`.
     pub(crate) fn uncharge(&self, pages: usize) {
         // SAFETY: The user is valid by the type invariant.
