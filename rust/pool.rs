@@ -230,13 +230,16 @@ impl Pool {
     /// go, unless they are still on their way.
     fn retire(&self, state: &mut State, page: OwnedPage) {
         let account = &self.context.account;
-        if state.leaving.len() >= state.slots.len().max(LEAVING_MIN) {
-            for _ in 0..2 {
-                if let Some(old) = state.leaving.pop() {
-                    if back(&old) || state.leaving.push(old).is_some() {
-                        account.uncharge(Holder::Pool, 1);
-                    }
-                }
+        let most = state.slots.len().max(LEAVING_MIN);
+        for _ in 0..2 {
+            if state.leaving.len() < most {
+                break;
+            }
+            let Some(old) = state.leaving.pop() else {
+                break;
+            };
+            if back(&old) || state.leaving.push(old).is_some() {
+                account.uncharge(Holder::Pool, 1);
             }
         }
         if state.leaving.push(page).is_some() {
