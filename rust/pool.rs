@@ -17,11 +17,12 @@ use crate::charge::Holder;
 use crate::context::Context;
 use crate::fifo::Fifo;
 use crate::ground::debug::{reached, Point};
-use crate::ground::page::{OwnedPage, PageRef};
+use crate::ground::page::OwnedPage;
 use crate::ground::vma::{Found, Mapping};
 use crate::plan::dma::{zone, Zone};
 use crate::plan::transmit::at_rest;
 use crate::plan::PAGE_SIZE;
+use crate::stretch::{Slots, Stretch};
 use core::ops::Range;
 use kernel::new_mutex;
 use kernel::prelude::*;
@@ -286,7 +287,7 @@ impl Pool {
         for area in areas {
             // The pages between two neighbours' payloads are few: head and tail room.
             let payload = area.payload.clone();
-            if !stretch.neighbours.contains(&area.area.start) {
+            if !stretch.goes_on_at(area.area.start) {
                 stretch.map_again(at, &state.slots);
             }
             stretch.add(payload, area.area.end);
@@ -336,7 +337,7 @@ impl Pool {
             // Nobody else can get it before the mutex is free, and by then it is unmapped.
             self.keep(&mut state, stand_in);
             let Some(at) = at else { continue };
-            if !stretch.neighbours.contains(&index) {
+            if !stretch.goes_on_at(index) {
                 stretch.map_again(at, &state.slots);
             }
             stretch.add(index..index + 1, index + 1);
@@ -393,52 +394,6 @@ fn page_within(reach: u64, zone: Zone) -> Result<OwnedPage> {
     match page.within(reach) {
         true => Ok(page),
         false => Err(ENOMEM),
-    }
-}
-
-/// An area's place in the mapping: its pages, and those of them that hold payload.
-#[derive(Clone)]
-pub(crate) struct Slots {
-    pub(crate) area: Range<usize>,
-    pub(crate) payload: Range<usize>,
-}
-
-/// Pages whose slots have changed: to be taken out of the page tables and put in again,
-/// neighbours at once.
-#[derive(Default)]
-struct Stretch {
-    /// What has to be mapped again.
-    pages: Range<usize>,
-    /// Where a neighbour may begin.
-    neighbours: Range<usize>,
-}
-
-impl Stretch {
-    /// Adds pages; a neighbour of them begins at `next`.
-    fn add(&mut self, pages: Range<usize>, next: usize) {
-        if self.pages.is_empty() {
-            self.pages = pages;
-        } else {
-            self.pages.end = pages.end;
-        }
-        self.neighbours = next..next + 1;
-    }
-
-    /// One zap and one insert; what cannot be inserted, the fault handler does later.
-    fn map_again(&mut self, at: &Found<'_, Pool>, slots: &[Option<OwnedPage>]) {
-        let pages = core::mem::take(self).pages;
-        if pages.is_empty() {
-            return;
-        }
-        at.zap(pages.clone());
-        let Ok(mut refs) = KVVec::<PageRef<'_>>::with_capacity(pages.len(), GFP_KERNEL) else {
-            return;
-        };
-        for page in slots.get(pages.clone()).into_iter().flatten() {
-            let Some(page) = page else { return };
-            let _ = refs.push_within_capacity(page.borrow());
-        }
-        let _ = at.insert(pages.start, &refs);
     }
 }
 

@@ -12,9 +12,11 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 
+type Pools = KVVec<Arc<Mutex<State>>>;
+
 /// The pools of one context, and who waits for room in them.
 pub(crate) struct Writable {
-    pools: Pin<KBox<Mutex<KVVec<Arc<Mutex<State>>>>>>,
+    pools: Pin<KBox<Mutex<Pools>>>,
     waiters: Waiters,
 }
 
@@ -29,10 +31,7 @@ impl Writable {
 
     /// A pool was mapped.
     pub(crate) fn join(&self, pool: &Arc<Mutex<State>>) -> Result {
-        Ok(self
-            .pools
-            .lock()
-            .push(pool.clone(), GFP_KERNEL_ACCOUNT)?)
+        Ok(self.pools.lock().push(pool.clone(), GFP_KERNEL_ACCOUNT)?)
     }
 
     /// A pool is gone.

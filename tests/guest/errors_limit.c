@@ -146,7 +146,6 @@ TEST_F(limit, sent_pages_are_charged_until_they_are_home)
 	ASSERT_EQ(ZT_PAGES(PAGES), zt_same(z->pool, ZT_PAGES(PAGES), sent));
 	ASSERT_EQ(ZT_PAGES(LIMIT - PAGES), sent);
 	zt_recv(_metadata, z->rx, sent, 0);
-	/* The acknowledgement may still be on its way. */
 	zt_acked(_metadata, z->tx);
 	ASSERT_EQ(1, poll(&(struct pollfd){ .fd = z->dev, .events = POLLOUT }, 1, -1));
 	ASSERT_EQ(1, zc_writev(z->tx, area, 1));

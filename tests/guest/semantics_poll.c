@@ -280,11 +280,12 @@ static uint32_t await(struct waiter *w, int timeout)
 		if (epoll_wait(w->outer, &e, 1, timeout) != 1)
 			return 0;
 		timeout = 0;
-		/* fall through */
+		break;
 	default:
-		n = epoll_wait(w->epoll, &e, 1, timeout);
-		return n == 1 ? e.events : 0;
+		break;
 	}
+	n = epoll_wait(w->epoll, &e, 1, timeout);
+	return n == 1 ? e.events : 0;
 }
 
 static void *wait_run(void *arg)
