@@ -70,14 +70,8 @@ impl State {
         let wanted = self.wanted.min(room.saturating_add(sent)).max(1);
         let missing = wanted.saturating_sub(room);
         let pages = Iterator::chain(self.spare.iter(), self.leaving.iter());
-        pages.filter(|page| back(page)).take(missing).count() == missing
+        pages.filter(|page| page.is_back()).take(missing).count() == missing
     }
-}
-
-/// Whether a page that was sent can be had again, or let go: nobody else has it any more,
-/// or a process on this machine has received it, and it is charged to that one's window.
-fn back(page: &OwnedPage) -> bool {
-    page.refs() == 1 || page.mapped()
 }
 
 impl Pool {
@@ -194,7 +188,7 @@ impl Pool {
             if pages.len() < n && page.refs() == 1 {
                 // There is room for all of them.
                 let _ = pages.push_within_capacity(page);
-            } else if back(&page) || state.leaving.push(page).is_some() {
+            } else if page.is_back() || state.leaving.push(page).is_some() {
                 account.uncharge(Holder::Pool, 1);
             }
         }
@@ -239,7 +233,7 @@ impl Pool {
             let Some(old) = state.leaving.pop() else {
                 break;
             };
-            if back(&old) || state.leaving.push(old).is_some() {
+            if old.is_back() || state.leaving.push(old).is_some() {
                 account.uncharge(Holder::Pool, 1);
             }
         }

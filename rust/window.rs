@@ -125,7 +125,7 @@ impl Mapping for Window {
             marks::insert(&mut state.present, place);
             return at.insert(index, &[zero]);
         }
-        let page = OwnedPage::to_receive()?;
+        let page = OwnedPage::to_fault_in()?;
         reached(Point::WindowFault);
         let mut state = self.state.lock();
         // A page that was there and is not (MADV_DONTNEED) is still charged.

@@ -29,17 +29,22 @@ impl OwnedPage {
     /// A page of zeros to copy received bytes into, charged to the memory cgroup of the
     /// current task.
     pub(crate) fn to_receive() -> Result<Self> {
-        Self::alloc(Zone::All)
+        Self::alloc(Zone::All, false)
+    }
+
+    /// The same in a page fault, which cannot be told that there is no memory.
+    pub(crate) fn to_fault_in() -> Result<Self> {
+        Self::alloc(Zone::All, true)
     }
 
     /// A page of zeros for a pool, likewise.
     pub(crate) fn to_send(zone: Zone) -> Result<Self> {
-        Self::alloc(zone)
+        Self::alloc(zone, false)
     }
 
-    fn alloc(zone: Zone) -> Result<Self> {
+    fn alloc(zone: Zone, fault: bool) -> Result<Self> {
         // SAFETY: No preconditions; may sleep, which the callers' contexts allow.
-        let page = unsafe { shim::zcio_page_alloc(zone as u8) };
+        let page = unsafe { shim::zcio_page_alloc(zone as u8, fault) };
         // INVARIANT: A page just allocated has one reference, which is now ours.
         Ok(Self(NonNull::new(page).ok_or(ENOMEM)?))
     }
@@ -96,6 +101,12 @@ impl OwnedPage {
     pub(crate) fn mapped(&self) -> bool {
         // SAFETY: By the type invariant the page is valid.
         unsafe { shim::zcio_page_mapped(self.0.as_ptr()) }
+    }
+
+    /// Whether a page that was sent can be had again, or let go: nobody else has it any more,
+    /// or a process on this machine has received it, and pays for it.
+    pub(crate) fn is_back(&self) -> bool {
+        self.refs() == 1 || self.mapped()
     }
 
     /// Writes zeros to all of it.

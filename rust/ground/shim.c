@@ -301,11 +301,17 @@ long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
 /* ---- pages ---- */
 
 /* @zone: plan/dma.rs. In one that is small, it is no surprise when there is no more. */
-struct page *zcio_page_alloc(u8 zone)
+/*
+ * A call can say ENOMEM when its memory cgroup is full, so nobody is killed for it; a
+ * fault cannot.
+ */
+struct page *zcio_page_alloc(u8 zone, bool fault)
 {
+	gfp_t may_fail = fault ? 0 : __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 	static const gfp_t zones[] = { 0, GFP_DMA32 | __GFP_NOWARN, GFP_DMA | __GFP_NOWARN };
 
-	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | zones[min(zone, 2)]);
+	return alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | may_fail |
+			  zones[min(zone, 2)]);
 }
 
 u64 zcio_page_pfn(struct page *page)

@@ -140,7 +140,7 @@ int zcio_skb_copy(struct sk_buff *skb, u32 offset, struct page *page,
 		  u32 page_offset, u32 len);
 
 /* Pages. */
-struct page *zcio_page_alloc(u8 zone);
+struct page *zcio_page_alloc(u8 zone, bool fault);
 u64 zcio_page_pfn(struct page *page);
 void zcio_page_get(struct page *page);
 void zcio_page_put(struct page *page);
