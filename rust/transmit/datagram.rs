@@ -16,6 +16,7 @@ use crate::ground::route::Route;
 use crate::ground::socket::{PageVec, SendFlags};
 use crate::plan::area::Area;
 use crate::plan::ownership::Why;
+use crate::plan::PAGE_SIZE;
 use core::ops::Range;
 use kernel::prelude::*;
 
@@ -102,11 +103,12 @@ impl Sender<'_> {
         let gone = failed.pages.start;
         let all = result.is_ok();
         let kept = failed.kept(&batch, copies.as_deref().unwrap_or_default());
-        batch.settle(self.whole - before, |page, piece| {
+        batch.settle(self.whole - before, |page, _| {
             if all || page < gone {
                 Some((0, 0))
             } else if kept && failed.pages.contains(&page) {
-                Some((piece.offset, piece.len))
+                let from = if page == gone { failed.behind() } else { 0 };
+                Some((from, PAGE_SIZE - from))
             } else {
                 None
             }
@@ -159,9 +161,15 @@ impl Sender<'_> {
 }
 
 impl Failed {
+    /// Where the head ends in the first page.
+    fn behind(&self) -> usize {
+        let end = self.begun.map_or(0, |offset| offset + head_size());
+        end.min(PAGE_SIZE)
+    }
+
     /// After an error: whether the stack, or whoever saw the datagram before it was dropped,
-    /// still holds a page of it. Then its pages stay with them, and the bytes move to others.
-    /// Else nothing of the headers is left in the head room.
+    /// still holds a page of it. Then its pages stay with them, and what is behind the head
+    /// moves to others. Else nothing of the headers is left in the head room.
     fn kept(&self, batch: &Batch<'_>, copies: &[Option<OwnedPage>]) -> bool {
         let Some(offset) = self.begun else {
             return false;

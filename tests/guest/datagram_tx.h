@@ -6,12 +6,11 @@
 #ifndef DATAGRAM_TX_H
 #define DATAGRAM_TX_H
 
+#include "area.h"
 #include "datagram.h"
 
-typedef struct iovec pair[2];
-
 #define TX_POOL		4096		/* pages of the pool */
-#define TX_JUNK		0xa5
+#define TX_JUNK		0xa5		/* of zt_area() */
 
 /* The room that the socket asks for before a payload. */
 ZT_UNUSED static size_t tx_head(struct __test_metadata *_metadata, struct zcio_ctx *ctx, int fd)
@@ -25,25 +24,13 @@ ZT_UNUSED static size_t tx_head(struct __test_metadata *_metadata, struct zcio_c
 	return info.head_room;
 }
 
-/* Fills pages [@page, @page + @pages) of the pool with junk and the payload at @offset. */
-ZT_UNUSED static void tx_prepare(struct zt *z, pair iov, size_t page, size_t pages, size_t offset,
-				 size_t len, uint64_t pos)
-{
-	char *base = z->pool + ZT_PAGES(page);
-
-	memset(base, TX_JUNK, ZT_PAGES(pages));
-	zt_fill(base + offset, len, pos);
-	iov[0] = zt_iov(base, ZT_PAGES(pages));
-	iov[1] = zt_iov(base + offset, len);
-}
-
-/* The same in as many pages as it takes; the next page that is free. */
+/* An area of as many pages as it takes, from @page on; returns the next page. */
 ZT_UNUSED static size_t tx_place(struct zt *z, pair iov, size_t page, size_t offset, size_t len,
 				 uint64_t pos)
 {
 	size_t pages = (offset + len + ZT_PAGE - 1) / ZT_PAGE;
 
-	tx_prepare(z, iov, page, pages, offset, len, pos);
+	zt_area(z, iov, page, pages, offset, len, pos);
 	return page + pages;
 }
 
@@ -59,17 +46,14 @@ ZT_UNUSED static void tx_gone(struct __test_metadata *_metadata, const struct io
 }
 
 /*
- * What was not sent is still there. If the kernel had begun with it, the head room reads
- * zero in part, but nothing else was ever there.
+ * What was not sent is still there. If the kernel had begun with it, bytes of the head room
+ * may read zero now, but nothing else.
  */
 ZT_UNUSED static void tx_still(struct __test_metadata *_metadata, const struct iovec *iov,
-			       size_t head, uint64_t pos, bool begun)
+			       uint64_t pos, bool begun)
 {
 	unsigned char *base = iov[0].iov_base, *at = iov[1].iov_base;
 	unsigned char *end = base + iov[0].iov_len, *tail = at + iov[1].iov_len;
-	unsigned char *page = (unsigned char *)zt_down(at);
-	/* The head is in the payload's page or in the one before. */
-	unsigned char *from = at - page >= (ssize_t)head ? at - head : page - head;
 
 	if (iov[1].iov_len)
 		ASSERT_EQ(iov[1].iov_len, zt_same(at, iov[1].iov_len, pos));
@@ -78,10 +62,40 @@ ZT_UNUSED static void tx_still(struct __test_metadata *_metadata, const struct i
 			p = tail;
 		if (p == end)
 			break;
-		if (begun && p >= from && p < at && !*p)
+		if (begun && p < at && !*p)
 			continue;
 		ASSERT_EQ(TX_JUNK, *p) TH_LOG("at %zd from the payload", p - at);
 	}
+}
+
+/* The next datagram at @fd. */
+ZT_UNUSED static void tx_arrives(struct __test_metadata *_metadata, int fd, size_t len,
+				 uint64_t pos)
+{
+	static unsigned char buf[DG_STEP + 1];
+	ssize_t n = recv(fd, buf, sizeof(buf), 0);
+
+	ASSERT_EQ((ssize_t)len, n);
+	ASSERT_EQ(len, zt_same(buf, len, pos)) TH_LOG("wrong at %zu", zt_same(buf, len, pos));
+}
+
+/* One payload, by a call that must fail with @err and change nothing. */
+ZT_UNUSED static void tx_fails(struct __test_metadata *_metadata, struct zt *z, const pair iov,
+			       struct zcio_writev call, uint64_t pos, int err, bool begun)
+{
+	struct zcio_info before = zt_info(_metadata, z->ctx), after;
+
+	call.fd = z->rx;
+	call.iovcnt = 1;
+	call.iov = ZT_PTR(iov);
+	ASSERT_EQ(-err, zt_writev_raw(z->dev, &call)) {
+		TH_LOG("%zu bytes at %zu", iov[1].iov_len,
+		       (char *)iov[1].iov_base - (char *)iov[0].iov_base);
+	}
+	ASSERT_EQ(0, call.taken);
+	after = zt_info(_metadata, z->ctx);
+	ASSERT_EQ(0, memcmp(&before.tx, &after.tx, sizeof(after.tx)));
+	tx_still(_metadata, iov, pos, begun);
 }
 
 /* Offsets at which a payload can begin in an area: the head before it lies in many ways. */

@@ -46,16 +46,6 @@ FIXTURE_TEARDOWN(udp_tx)
 	zcio_close(self->d.z.ctx);
 }
 
-/* The next datagram that the peer gets. */
-static void arrives(struct __test_metadata *_metadata, int fd, size_t len, uint64_t pos)
-{
-	static unsigned char buf[DG_STEP + 1];
-	ssize_t n = recv(fd, buf, sizeof(buf), 0);
-
-	ASSERT_EQ((ssize_t)len, n);
-	ASSERT_EQ(len, zt_same(buf, len, pos)) TH_LOG("wrong at %zu", zt_same(buf, len, pos));
-}
-
 static void send_one(struct __test_metadata *_metadata, struct zt *z, size_t offset, size_t len,
 		     uint64_t pos)
 {
@@ -71,7 +61,7 @@ static void send_one(struct __test_metadata *_metadata, struct zt *z, size_t off
 	ASSERT_EQ(len, info[0].mapped + info[0].copied);
 	ASSERT_EQ(0, info[0].why & ~ZCIO_WHY_DEVICE);
 	tx_gone(_metadata, iov[0]);
-	arrives(_metadata, z->tx, len, pos);
+	tx_arrives(_metadata, z->tx, len, pos);
 }
 
 TEST_F(udp_tx, datagrams_of_every_size_from_every_place)
@@ -109,7 +99,7 @@ TEST_F(udp_tx, many_payloads_a_call)
 	ASSERT_EQ(ZT_PAGES(page), zt_zeros(z->pool, ZT_PAGES(page)));
 	for (int i = 0; i < count; i++) {
 		ASSERT_EQ(iov[i][1].iov_len, info[i].mapped + info[i].copied);
-		arrives(_metadata, z->tx, iov[i][1].iov_len, i * DG_STEP);
+		tx_arrives(_metadata, z->tx, iov[i][1].iov_len, i * DG_STEP);
 	}
 }
 
@@ -127,7 +117,7 @@ TEST_F(udp_tx, writes_after_the_call_are_not_sent)
 		memset(z->pool, 0x5a, ZT_PAGES(24));
 	}
 	for (int i = 0; i < 32; i++)
-		arrives(_metadata, z->tx, 5000, i * DG_STEP);
+		tx_arrives(_metadata, z->tx, 5000, i * DG_STEP);
 	for (size_t i = 0; i < ZT_PAGES(24); i++)
 		ASSERT_EQ(0x5a, z->pool[i]);
 }
@@ -144,7 +134,7 @@ TEST_F(udp_tx, pages_come_back)
 			tx_place(z, iov[i], 4 * i, tx_offset(self->head, round), 3000 + i, 0);
 		ASSERT_EQ(4, zc_writev(z->rx, iov, 4));
 		for (int i = 0; i < 4; i++)
-			arrives(_metadata, z->tx, 3000 + i, 0);
+			tx_arrives(_metadata, z->tx, 3000 + i, 0);
 		if (round == 100)
 			before = zt_info(_metadata, z->ctx).pool_pages;
 	}
@@ -172,7 +162,7 @@ static void cut(struct __test_metadata *_metadata, struct zt *z, size_t offset, 
 	ASSERT_EQ(len, call.taken);
 	tx_gone(_metadata, iov[0]);
 	for (size_t at = 0; at < len; at += size)
-		arrives(_metadata, z->tx, len - at < size ? len - at : size, 7 + at);
+		tx_arrives(_metadata, z->tx, len - at < size ? len - at : size, 7 + at);
 }
 
 TEST_F(udp_tx, segments_of_a_size)
@@ -192,23 +182,16 @@ TEST_F(udp_tx, segments_of_a_size)
 	cut(_metadata, z, self->head, 20000, 700, false);
 }
 
-/* A call that must fail as send() does, and change nothing. */
+/* @len bytes, wherever they lie, are refused. */
 static void fails(struct __test_metadata *_metadata, struct zt *z, size_t head, size_t len,
 		  size_t segment, int err)
 {
-	struct zcio_writev call;
-	uint64_t pages;
+	struct zcio_writev call = { .segment = segment };
 	pair iov[1];
 
 	for (int i = 0; i < TX_OFFSETS; i++) {
 		tx_place(z, iov[0], 0, tx_offset(head, i), len, 3);
-		pages = zt_info(_metadata, z->ctx).tx.payloads;
-		call = zt_writev_call(z, iov, 1);
-		call.segment = segment;
-		ASSERT_EQ(-err, zt_writev_raw(z->dev, &call)) TH_LOG("%zu bytes", len);
-		ASSERT_EQ(0, call.taken);
-		ASSERT_EQ(pages, zt_info(_metadata, z->ctx).tx.payloads);
-		tx_still(_metadata, iov[0], head, 3, false);
+		tx_fails(_metadata, z, iov[0], call, 3, err, false);
 	}
 }
 
