@@ -367,27 +367,36 @@ static void went(struct __test_metadata *_metadata, FIXTURE_DATA(udp) *self, pai
 TEST_F(udp, full_send_buffer_ends_a_call_that_may_not_wait)
 {
 	struct zt *z = &self->d.z;
+	int took[100], calls = 0;
 	pair iov[WAITING];
 	uint64_t taken;
-	int n;
 
 	if (!jam(_metadata, self, variant->path))
 		SKIP(return, "no device that can be slowed down");
-	prepare(self, iov);
-	n = zt_writev(z->dev, z->rx, iov, WAITING, NULL, ZCIO_DONTWAIT, &taken);
-	ASSERT_LT(0, n);
-	ASSERT_GT(WAITING, n);
-	ASSERT_EQ((uint64_t)n * EACH, taken);
-	went(_metadata, self, iov, n);
-	prepare(self, iov);
-	ASSERT_EQ(-EAGAIN, zt_writev(z->dev, z->rx, iov, WAITING, NULL, ZCIO_DONTWAIT, &taken));
+	/* What the device sends before it is slow makes a little room now and then. */
+	for (;;) {
+		int n;
+
+		ASSERT_GT(ARRAY_SIZE(took), calls);
+		prepare(self, iov);
+		zt_nonblock(_metadata, z->rx, calls % 2);
+		n = zt_writev(z->dev, z->rx, iov, WAITING, NULL, calls % 2 ? 0 : ZCIO_DONTWAIT,
+			      &taken);
+		if (n == -EAGAIN)
+			break;
+		ASSERT_LT(0, n);
+		ASSERT_GT(WAITING, n);
+		ASSERT_EQ((uint64_t)n * EACH, taken);
+		went(_metadata, self, iov, n);
+		took[calls++] = n;
+	}
+	ASSERT_LT(0, calls);
 	ASSERT_EQ(0, taken);
 	went(_metadata, self, iov, 0);
-	zt_nonblock(_metadata, z->rx, true);
-	ASSERT_EQ(-EAGAIN, zt_writev(z->dev, z->rx, iov, WAITING, NULL, 0, &taken));
 	unjam(_metadata);
-	for (int i = 0; i < n; i++)
-		tx_arrives(_metadata, z->tx, EACH, dg_pos(i));
+	for (int i = 0; i < calls; i++)
+		for (int j = 0; j < took[i]; j++)
+			tx_arrives(_metadata, z->tx, EACH, dg_pos(j));
 	zt_nothing(_metadata, z->tx);
 }
 
@@ -408,12 +417,17 @@ TEST_F(udp, signal_ends_a_call_that_waits)
 	ASSERT_GT(WAITING, c.ret);
 	ASSERT_EQ((uint64_t)c.ret * EACH, c.writev.taken);
 	went(_metadata, self, iov, c.ret);
-	prepare(self, iov);
-	caller_start(_metadata, &again);
-	caller_signal(_metadata, &again);
-	caller_join(_metadata, &again);
+	/* As long as nothing was taken, with an error. */
+	do {
+		again.writev.taken = 0;
+		again.tid = 0;
+		prepare(self, iov);
+		caller_start(_metadata, &again);
+		caller_signal(_metadata, &again);
+		caller_join(_metadata, &again);
+		went(_metadata, self, iov, again.ret < 0 ? 0 : again.ret);
+	} while (again.ret > 0);
 	ASSERT_EQ(-EINTR, again.ret);
-	went(_metadata, self, iov, 0);
 	unjam(_metadata);
 	for (int i = 0; i < c.ret; i++)
 		tx_arrives(_metadata, z->tx, EACH, dg_pos(i));
