@@ -106,11 +106,12 @@ impl<'q> Batch<'q> {
                 };
                 run.push(next)?;
             }
+            let next = incoming.peek().map(Incoming::seen);
             let mut adding = Adding {
                 batch: &mut batch,
                 run: &run,
             };
-            if !lay(&mut planner, &run.seen, writable, &mut adding)? {
+            if !lay(&mut planner, &run.seen, next.as_ref(), writable, &mut adding)? {
                 batch.all = false;
                 break;
             }

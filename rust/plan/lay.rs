@@ -3,7 +3,7 @@
 //! From a receive queue into regions, step by step: what `queue` says of the pages and
 //! where `receive` has room for them become a few simple effects, which somebody else has.
 
-use super::ownership::{Verdict, Why};
+use super::ownership::{fact, Verdict, Why};
 use super::queue::{groups, Group, Part, Seg};
 use super::receive::{Fill, NoRoom, Planner, Sheet};
 use super::PAGE_SIZE;
@@ -34,11 +34,12 @@ pub trait Sink {
     fn copied(&mut self, part: &Part, offset: usize, why: Why) -> Result<(), Self::Error>;
 }
 
-/// Lays a run of segments of one folio, into windows that user space can write to
-/// (`writable`) or not; false when there was not room for all of it.
+/// Lays a run of segments of one folio, behind which comes `next`, into windows that user
+/// space can write to (`writable`) or not; false when there was not room for all of it.
 pub fn lay<S: Sink>(
     planner: &mut Planner<'_>,
     run: &[Seg],
+    next: Option<&Seg>,
     writable: bool,
     sink: &mut S,
 ) -> Result<bool, S::Error> {
@@ -47,7 +48,10 @@ pub fn lay<S: Sink>(
     }
     for group in groups(run, writable) {
         let done = match group.verdict {
-            Verdict::Copy(why) => copy(planner, run, &group, why, sink)?,
+            Verdict::Copy(why) => {
+                let to_end = why == Why::Linear && next.is_some_and(begins_a_page);
+                copy(planner, run, &group, why, to_end, sink)?
+            }
             Verdict::Owned => map(planner, run, &group, true, sink)?,
             Verdict::Show => map(planner, run, &group, false, sink)?,
         };
@@ -56,6 +60,12 @@ pub fn lay<S: Sink>(
         }
     }
     Ok(true)
+}
+
+/// Its first byte is that of a page, and goes on in the payload before it. (Where room is
+/// short, no page may be left empty in part.)
+fn begins_a_page(seg: &Seg) -> bool {
+    !seg.starts && !seg.linear() && seg.offset == 0 && seg.bits & fact::CROWDED == 0
 }
 
 /// A page as it is, with all the payloads in it.
@@ -85,7 +95,7 @@ fn map<S: Sink>(
     };
     let place = match planner.map(&sheet) {
         Ok(place) => place,
-        Err(NoRoom::Crowded) => return copy(planner, run, group, Why::Elements, sink),
+        Err(NoRoom::Crowded) => return copy(planner, run, group, Why::Elements, false, sink),
         Err(NoRoom::Full) => return Ok(false),
     };
     sink.map(place.region, &first)?;
@@ -108,12 +118,13 @@ fn map<S: Sink>(
     Ok(true)
 }
 
-/// Copies of bytes.
+/// Copies of bytes; `to_end`: up to the end of a page, if they begin a payload.
 fn copy<S: Sink>(
     planner: &mut Planner<'_>,
     run: &[Seg],
     group: &Group,
     why: Why,
+    to_end: bool,
     sink: &mut S,
 ) -> Result<bool, S::Error> {
     for mut part in group.parts(run) {
@@ -123,7 +134,7 @@ fn copy<S: Sink>(
                 offset,
                 len,
                 fresh,
-            }) = planner.fill(part.len, part.starts)
+            }) = planner.fill(part.len, part.starts, to_end)
             else {
                 return Ok(false);
             };

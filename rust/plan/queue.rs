@@ -32,7 +32,7 @@ pub struct Seg {
 }
 
 impl Seg {
-    fn linear(&self) -> bool {
+    pub(super) fn linear(&self) -> bool {
         self.bits & fact::LINEAR != 0
     }
 

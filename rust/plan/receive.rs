@@ -7,7 +7,8 @@
 //! page boundary and they start on one; else they begin the next region. A page with
 //! several payloads is mapped once: they share the region, and the last one can go on in
 //! the page behind. Copied bytes fit anywhere, also behind a mapped page's own bytes if
-//! that page is solely owned.
+//! that page is solely owned. Those that begin a payload before a page that starts with its
+//! next bytes go to the end of theirs, so that the two are one payload.
 
 use super::PAGE_SIZE;
 
@@ -142,7 +143,9 @@ impl<'a> Planner<'a> {
 
     /// Where the first of `want` bytes go that are to be copied, and that begin a payload or
     /// do not; call again with what is left. `None` when the regions are used up.
-    pub fn fill(&mut self, want: usize, starts: bool) -> Option<Fill> {
+    ///
+    /// `to_end`: should they begin a payload, the last of them goes to the end of a page.
+    pub fn fill(&mut self, want: usize, starts: bool, to_end: bool) -> Option<Fill> {
         let (place, offset, fresh) = match self.end {
             Some(end) if self.room_in_page && !starts => {
                 let place = Place {
@@ -152,7 +155,16 @@ impl<'a> Planner<'a> {
                 };
                 (place, end % PAGE_SIZE, false)
             }
-            _ => (self.next_page(0, starts)?, 0, true),
+            _ => {
+                let place = self.next_page(0, starts)?;
+                let over = want % PAGE_SIZE;
+                let offset = if to_end && place.begins && over > 0 {
+                    PAGE_SIZE - over
+                } else {
+                    0
+                };
+                (place, offset, true)
+            }
         };
         let len = want.min(PAGE_SIZE - offset);
         self.left -= usize::from(fresh);

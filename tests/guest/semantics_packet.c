@@ -350,6 +350,25 @@ TEST_F(packet, frame_larger_than_the_regions_is_truncated)
 	zt_nothing(_metadata, self->z.rx);
 }
 
+/* Alone in receiving it, one has the frame's pages, and its header right before them. */
+TEST(header_and_pages_of_a_frame_are_one_payload)
+{
+	int tx = on_device(_metadata, true, true, SOCK_RAW, 0);
+	struct iovec regions[4], iov[4];
+	struct zcio_payload info[4];
+	struct zt z;
+
+	zt_open(_metadata, &z, 16, 0);
+	z.rx = on_device(_metadata, true, false, SOCK_RAW, PROTOCOL);
+	zt_regions(regions, z.win, 4, 4);
+	put(_metadata, tx, 8000, 0);
+	ASSERT_EQ(1, zt_take(_metadata, z.dev, z.rx, regions, 4, iov, info, 0));
+	ASSERT_EQ(ETH_HLEN + 8000, iov[0].iov_len);
+	ASSERT_EQ(8000, zt_same((char *)iov[0].iov_base + ETH_HLEN, 8000, 8000));
+	ASSERT_EQ(8000, info[0].mapped);
+	ASSERT_EQ(ZCIO_WHY_LINEAR, info[0].why);
+}
+
 TEST_F(packet, timestamp_is_0_unless_asked_for)
 {
 	int off = 0;

@@ -122,8 +122,32 @@ fn vmxnet3_with_9000_begins_beside_the_headers() {
     let frame = [linear(3006), page(1, 0, 4096), page(2, 0, 1846)];
     assert_eq!(
         payloads(&[16, 16], &frame),
-        [(0, 0, 3006, 0), (1, 0, 5942, 5942)]
+        [(0, 4096 - 3006, 8948, 5942)]
     );
+    // A payload that began before ends in the middle of a page: the others go behind it.
+    assert_eq!(
+        payloads(&[16, 16], &[page(9, 0, 100), frame[0], frame[1]]),
+        [(0, 0, 3106, 100), (1, 0, 4096, 4096)]
+    );
+}
+
+/// A frame's header, or a first part of any size, ends where its page begins.
+#[test]
+fn what_is_beside_the_headers_joins_the_page_behind() {
+    let next = page(1, 0, 1000);
+    for len in [14, 4096, 5000, 8192] {
+        let offset = (4096 - len % 4096) % 4096;
+        let both = [starting(linear(len)), next];
+        assert_eq!(payloads(&[4], &both), [(0, offset, len + 1000, 1000)]);
+    }
+    // No page behind it, not its first byte, another datagram; or all of it is to be copied.
+    let at_0 = (0, 0, 14, 0);
+    assert_eq!(payloads(&[4], &[linear(14)]), [at_0]);
+    assert_eq!(payloads(&[4, 4], &[linear(14), page(1, 8, 50)])[0], at_0);
+    assert_eq!(payloads(&[4, 4], &[linear(14), starting(next)])[0], at_0);
+    let crowded = |seg| with(fact::CROWDED, 1, seg);
+    let copies = [linear(14), next].map(crowded);
+    assert_eq!(payloads(&[4], &copies), [(0, 0, 1014, 0)]);
 }
 
 /// A bulk sender on veth or loopback: 32 KiB at a time, cut into packets anywhere.

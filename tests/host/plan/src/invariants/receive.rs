@@ -153,7 +153,7 @@ pub fn check<'s>(room: &[usize], most: usize, segs: &'s [Seg], writable: bool) -
         let more = rest[1..].iter().take(MAX_RUN - 1);
         let len = 1 + more.take_while(|next| joins(first, next)).count();
         let (run, behind) = rest.split_at(len);
-        let Ok(done) = lay(&mut planner, run, writable, &mut laid);
+        let Ok(done) = lay(&mut planner, run, behind.first(), writable, &mut laid);
         laid.run += len;
         rest = behind;
         if !done {
