@@ -87,7 +87,7 @@ static inline int packet_in(struct __test_metadata *_metadata, const struct end 
 	int fd = socket_in(_metadata, end->ns, AF_PACKET, SOCK_DGRAM);
 	struct ifreq r = {};
 
-	strcpy(r.ifr_name, end->device);
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", end->device);
 	ASSERT_EQ(0, ioctl(fd, SIOCGIFINDEX, &r)) TH_LOG("%s: %m", end->device);
 	*at = (struct sockaddr_ll){ .sll_family = AF_PACKET, .sll_protocol = htons(protocol),
 				    .sll_ifindex = r.ifr_ifindex };

@@ -8,7 +8,7 @@
  */
 #include "lifetime.h"
 
-#define BYTES	(512 << 10)
+#define BYTES	(256 << 10)
 
 static const struct path veth = {
 	.near = { .ns = "zta", .device = "zta0", .address = "10.78.0.1" },
@@ -67,7 +67,7 @@ static void works_in_new_ones(struct __test_metadata *_metadata, struct lasting 
 {
 	SHELL(UNWIRE WIRE);
 	open_pair(_metadata, l);
-	pass(_metadata, l, 4 << 20);
+	pass(_metadata, l, BYTES);
 	still_there(_metadata, l);
 	keep(_metadata, l, BYTES);
 	still_there(_metadata, l);
