@@ -236,7 +236,7 @@ ZT_UNUSED static void still_there(struct __test_metadata *_metadata, const struc
  */
 ZT_UNUSED static void goes_back(struct __test_metadata *_metadata, struct lasting *l)
 {
-	struct iovec all = zt_iov(l->z.win, ZT_PAGES(l->pages));
+	struct iovec all = zt_iov(l->z.win, ZT_PAGES(WINDOW));
 	struct zt *z = &l->z;
 
 	put(_metadata, l);
