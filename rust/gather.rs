@@ -111,7 +111,13 @@ impl<'q> Batch<'q> {
                 batch: &mut batch,
                 run: &run,
             };
-            if !lay(&mut planner, &run.seen, next.as_ref(), writable, &mut adding)? {
+            if !lay(
+                &mut planner,
+                &run.seen,
+                next.as_ref(),
+                writable,
+                &mut adding,
+            )? {
                 batch.all = false;
                 break;
             }

@@ -120,10 +120,7 @@ fn virtio_net_with_1500_has_two_frames_in_a_page() {
 #[test]
 fn vmxnet3_with_9000_begins_beside_the_headers() {
     let frame = [linear(3006), page(1, 0, 4096), page(2, 0, 1846)];
-    assert_eq!(
-        payloads(&[16, 16], &frame),
-        [(0, 4096 - 3006, 8948, 5942)]
-    );
+    assert_eq!(payloads(&[16, 16], &frame), [(0, 4096 - 3006, 8948, 5942)]);
     // A payload that began before ends in the middle of a page: the others go behind it.
     assert_eq!(
         payloads(&[16, 16], &[page(9, 0, 100), frame[0], frame[1]]),
