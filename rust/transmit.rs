@@ -10,30 +10,31 @@
 //! With `ZCIO_KEEP` the stack gets references to the pages where they are, and nothing is
 //! swapped or given back. It is told that they may change.
 //!
-//! What differs for sockets that keep boundaries is in `datagram`.
+//! What differs for sockets that keep boundaries is in `datagram`; what is found out before
+//! anything is sent, in `areas`.
 
+mod areas;
 mod datagram;
 
-use crate::context::{Context, Done, Moved};
+use crate::context::{Done, Moved};
 use crate::ground::debug::{reached, Point};
 use crate::ground::errno;
 use crate::ground::frame;
 use crate::ground::page::OwnedPage;
 use crate::ground::route::Route;
 use crate::ground::socket::{Kind, Locked, PageVec, SendFlags, Socket, Tcp};
-use crate::ground::uapi::{self, IoVec, KeptArea, Payload, Writev};
-use crate::ground::vma::{self, Found, Kept};
+use crate::ground::uapi::{self, Payload, Writev};
+use crate::ground::vma::{self, Kept};
 use crate::plan::area::{self, Area, Rooms};
 use crate::plan::ownership::Why;
-use crate::plan::span::{find_overlap, Span};
 use crate::plan::transmit::{batch, fate, Fate};
 use crate::plan::PAGE_SIZE;
 use crate::pool::Pool;
 use crate::stretch::Slots;
-use core::ops::Range;
-use kernel::mm::MmapReadGuard;
+use areas::{check_areas, check_reach, find_pools, first_pool, payload_pages};
 use kernel::prelude::*;
-use kernel::sync::Arc;
+
+pub(crate) use areas::kept;
 
 /// The room that a kind of socket needs around a payload. TCP keeps its headers elsewhere.
 pub(crate) fn rooms(kind: &Kind<'_>) -> Rooms {
@@ -158,91 +159,6 @@ fn stream(
     })
 }
 
-/// How many of an area's pages are in use; see `zcio_kept`.
-pub(crate) fn kept(args: &mut KeptArea) -> Result<Done> {
-    let (base, len) = (args.base as usize, args.len as usize);
-    let whole = len > 0 && base % PAGE_SIZE == 0 && len % PAGE_SIZE == 0;
-    if !whole || base.checked_add(len).is_none() || args.reserved != [0; 4] {
-        return Err(EINVAL);
-    }
-    let task = kernel::current!();
-    let mm = task.mm().ok_or(EFAULT)?.mmap_read_lock();
-    let found = vma::find::<Pool>(&mm, base).filter(|found| found.contains(base, len));
-    let found = found.ok_or(EFAULT)?;
-    let first = found.index(base);
-    let pages = len / PAGE_SIZE;
-    args.done = found.object().at_rest(first..first + pages)? as u64;
-    args.pages = pages as u64;
-    Ok(Done {
-        count: 0,
-        count_says_all: false,
-    })
-}
-
-/// Without any room for a head, the payloads are a stream's.
-fn check_areas(iov: &[IoVec], rooms: Rooms, error_index: &mut i32) -> Result<KVVec<Area>> {
-    let mut spans = KVVec::with_capacity(iov.len() / 2, GFP_KERNEL)?;
-    let mut areas = KVVec::with_capacity(iov.len() / 2, GFP_KERNEL)?;
-    for (i, pair) in iov.chunks_exact(2).enumerate() {
-        let (span, payload) = (Span::from(pair[0]), Span::from(pair[1]));
-        let good = match rooms.head {
-            0 => area::check(&span, &payload, rooms),
-            _ => area::check_headed(&span, &payload, rooms, frame::head_size()),
-        };
-        let Some(area) = good else {
-            *error_index = i as i32;
-            return Err(EINVAL);
-        };
-        spans.push(span, GFP_KERNEL)?;
-        areas.push(area, GFP_KERNEL)?;
-    }
-    let overlap = find_overlap(&spans, |n| KVVec::from_elem(0, n, GFP_KERNEL))?;
-    if let Some(i) = overlap {
-        *error_index = i as i32;
-        return Err(EINVAL);
-    }
-    Ok(areas)
-}
-
-/// EFAULT for an area outside every pool, or in one that is not writable now (for `keep`:
-/// readable).
-fn find_pools(areas: &[Area], keep: bool, error_index: &mut i32) -> Result<Arc<Context>> {
-    let task = kernel::current!();
-    let mm = task.mm().ok_or(EFAULT)?.mmap_read_lock();
-    let mut context = None;
-    for (i, area) in areas.iter().enumerate() {
-        let len = area.pages * PAGE_SIZE;
-        let found = vma::find::<Pool>(&mm, area.base).filter(|found| match keep {
-            false => found.contains_writable(area.base, len),
-            true => found.contains_readable(area.base, len),
-        });
-        let Some(found) = found else {
-            *error_index = i as i32;
-            return Err(EFAULT);
-        };
-        context.get_or_insert_with(|| found.object().context.clone());
-    }
-    context.ok_or(EINVAL)
-}
-
-/// EINVAL for an area with payload where the device cannot reach it.
-fn check_reach(areas: &[Area], reach: u64, error_index: &mut i32) -> Result {
-    if reach == u64::MAX {
-        return Ok(());
-    }
-    let task = kernel::current!();
-    let mm = task.mm().ok_or(EFAULT)?.mmap_read_lock();
-    for (i, area) in areas.iter().enumerate() {
-        let found = vma::find::<Pool>(&mm, area.base).ok_or(EFAULT)?;
-        let pool = found.object();
-        if !pool.is_within(reach) && !pool.are_within(payload_pages(&found, area), reach) {
-            *error_index = i as i32;
-            return Err(EINVAL);
-        }
-    }
-    Ok(())
-}
-
 /// A call in progress.
 struct Sender<'a> {
     locked: Locked<'a>,
@@ -300,25 +216,6 @@ struct Batch<'a> {
     slots: KVVec<Slots>,
     /// The payload's pages, area by area.
     pages: KVVec<OwnedPage>,
-}
-
-/// The first areas that lie in one pool, at most `most`: all, as a rule.
-fn first_pool<'a>(
-    lock: &MmapReadGuard<'_>,
-    areas: &'a [Area],
-    most: usize,
-) -> Result<(Kept<Pool>, &'a [Area])> {
-    let base = areas.first().ok_or(EINVAL)?.base;
-    let found = vma::find::<Pool>(lock, base).ok_or(EFAULT)?;
-    let inside = |a: &&Area| found.contains(a.base, a.pages * PAGE_SIZE);
-    let count = areas.iter().take(most).take_while(inside).count();
-    Ok((found.keep(), areas.get(..count).ok_or(EINVAL)?))
-}
-
-/// The pages of a mapping that an area's payload lies in.
-fn payload_pages(found: &Found<'_, Pool>, area: &Area) -> Range<usize> {
-    let first = found.index(area.base) + area.first;
-    first..first + area.used
 }
 
 impl<'a> Batch<'a> {
@@ -592,82 +489,5 @@ fn count(moved: &mut Moved, bytes: usize, why: Option<Why>) {
     match why {
         Some(why) => moved.copied[why as usize] += bytes as u64,
         None => moved.mapped += bytes as u64,
-    }
-}
-
-#[kunit_tests(zcio_transmit)]
-mod tests {
-    use super::*;
-
-    /// An area of `pages` pages with a payload of `len` bytes from `offset` on.
-    fn pair(page: usize, pages: usize, offset: usize, len: usize) -> [IoVec; 2] {
-        let base = page * PAGE_SIZE;
-        let area = IoVec {
-            base,
-            len: pages * PAGE_SIZE,
-        };
-        let payload = IoVec {
-            base: base + offset,
-            len,
-        };
-        [area, payload]
-    }
-
-    #[test]
-    fn payloads_are_cut_at_pages() -> Result {
-        let iov = [
-            pair(10, 4, 100, 3 * PAGE_SIZE),
-            pair(20, 2, 0, 2 * PAGE_SIZE),
-        ];
-        let areas = check_areas(iov.as_flattened(), Rooms::default(), &mut -1)?;
-        let expected = [
-            (0, 0, 100, PAGE_SIZE - 100),
-            (0, 1, 0, PAGE_SIZE),
-            (0, 2, 0, PAGE_SIZE),
-            (0, 3, 0, 100),
-            (1, 0, 0, PAGE_SIZE),
-            (1, 1, 0, PAGE_SIZE),
-        ];
-        let pieces = Batch::pieces(&areas).map(|p| (p.payload, p.nth, p.offset, p.len));
-        assert!(pieces.eq(expected));
-        Ok(())
-    }
-
-    #[test]
-    fn wrong_area_is_named() -> Result {
-        let good = pair(10, 1, 0, 1);
-        for bad in [
-            pair(20, 1, 0, 0),
-            pair(20, 1, 1, PAGE_SIZE),
-            pair(20, 0, 0, 1),
-        ] {
-            let mut wrong = -1;
-            let iov = [good, bad];
-            assert!(
-                check_areas(iov.as_flattened(), Rooms::default(), &mut wrong)
-                    .is_err_and(|e| e == EINVAL)
-            );
-            assert_eq!(wrong, 1);
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn areas_that_overlap_are_refused_in_any_order() {
-        let (one, other) = (pair(10, 4, 0, 1), pair(13, 4, 0, 1));
-        for iov in [[one, other], [other, one]] {
-            let mut wrong = -1;
-            assert!(
-                check_areas(iov.as_flattened(), Rooms::default(), &mut wrong)
-                    .is_err_and(|e| e == EINVAL)
-            );
-            assert!(wrong >= 0);
-        }
-        assert!(check_areas(
-            [one, pair(14, 4, 0, 1)].as_flattened(),
-            Rooms::default(),
-            &mut -1
-        )
-        .is_ok());
     }
 }

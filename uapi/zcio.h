@@ -296,6 +296,9 @@ struct zcio_tune {
  * Pools that are mapped from this context afterwards have pages which the device that
  * @fd sends through reaches by DMA, as do the pages that stand in for them. Those which
  * are mapped already stay as they are.
+ *
+ * ENOTCONN: not connected, or not bound; ENETUNREACH: without a route at the moment; ERANGE:
+ * no memory is certain to be within the device's reach (@dma_mask says what is).
  */
 struct zcio_target {
 	__s32 fd;

@@ -64,7 +64,8 @@ static struct net_device *device_of(struct socket *sock, int *err)
 		*err = kernel_getsockname(sock, (struct sockaddr *)&name);
 		if (*err < 0)
 			return NULL;
-		dev = dev_get_by_index_rcu(sock_net(sk), ((struct sockaddr_ll *)&name)->sll_ifindex);
+		dev = dev_get_by_index_rcu(sock_net(sk),
+					   ((struct sockaddr_ll *)&name)->sll_ifindex);
 		*err = -ENOTCONN;
 	} else {
 		struct dst_entry *dst = __sk_dst_get(sk);

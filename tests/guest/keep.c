@@ -118,22 +118,21 @@ TEST_F(keep, area_stays_as_it_is_and_can_be_sent_again)
 	static const size_t offsets[] = { 0, 1, 54, 4095 };
 	static const size_t lengths[] = { 1, 4096, 5000, 30000 };
 	struct zt *z = &self->z;
-	uint64_t pfn[10];
+	uint64_t pfn[10], now[10];
 	char *before = malloc(ZT_PAGES(10));
 	pair iov[1];
 
 	for (int i = 0; i < ARRAY_SIZE(offsets); i++) {
 		zt_area(z, iov[0], 0, 10, offsets[i], lengths[i], 0);
 		memcpy(before, z->pool, ZT_PAGES(10));
-		for (int p = 0; p < 10; p++)
-			pfn[p] = zt_pfn(_metadata, z->pool + ZT_PAGES(p));
+		zt_pfns(_metadata, z->pool, pfn, 10);
 		for (int round = 0; round < 3; round++) {
 			send_kept(_metadata, z, iov);
 			zt_recv(_metadata, z->tx, lengths[i], 0);
 		}
 		ASSERT_EQ(0, memcmp(before, z->pool, ZT_PAGES(10)));
-		for (int p = 0; p < 10; p++)
-			ASSERT_EQ(pfn[p], zt_pfn(_metadata, z->pool + ZT_PAGES(p)));
+		zt_pfns(_metadata, z->pool, now, 10);
+		ASSERT_EQ(0, memcmp(pfn, now, sizeof(pfn)));
 		until_done(_metadata, z, z->pool, 10);
 	}
 	zt_nothing(_metadata, z->tx);
@@ -141,22 +140,23 @@ TEST_F(keep, area_stays_as_it_is_and_can_be_sent_again)
 }
 
 #define MANY		1000
-#define SHARED		8	/* pages that all of them get */
+#define SHARED		4	/* pages that all of them get */
 
 TEST_F_TIMEOUT(keep, thousand_connections_get_one_set_of_pages, 200)
 {
 	static int local[MANY], peer[MANY];
+	/* Under the checks of the debug kernel, fewer must do. */
+	int many = zt_debug() ? MANY / 10 : MANY;
 	struct zt *z = &self->z;
 	struct pool_pages before, after;
-	uint64_t pfn[SHARED], copied = 0;
+	uint64_t pfn[SHARED], now[SHARED], copied = 0;
 	pair iov[1];
 
 	zt_area(z, iov[0], 3, SHARED, 0, ZT_PAGES(SHARED), 0);
-	for (int p = 0; p < SHARED; p++)
-		pfn[p] = zt_pfn(_metadata, z->pool + ZT_PAGES(3 + p));
+	zt_pfns(_metadata, z->pool + ZT_PAGES(3), pfn, SHARED);
 	before = zt_pool_pages(_metadata, z);
 	ASSERT_EQ(POOL, before.held);
-	for (int i = 0; i < MANY; i++) {
+	for (int i = 0; i < many; i++) {
 		struct zcio_payload info[1];
 
 		zt_tcp(_metadata, variant->path, &local[i], &peer[i]);
@@ -164,22 +164,23 @@ TEST_F_TIMEOUT(keep, thousand_connections_get_one_set_of_pages, 200)
 		ASSERT_EQ(ZT_PAGES(SHARED), info[0].mapped + info[0].copied);
 		copied += info[0].copied;
 	}
-	/* The emulated cards all gather; what has no card needs not. */
-	ASSERT_EQ(0, copied);
-	ASSERT_EQ(0, zt_info(_metadata, z->ctx).tx.copied);
-	ASSERT_EQ((uint64_t)MANY * ZT_PAGES(SHARED), zt_info(_metadata, z->ctx).tx.mapped);
+	ASSERT_EQ(copied, zt_info(_metadata, z->ctx).tx.copied);
+	if (zt_gathers(variant->path)) {
+		ASSERT_EQ(0, copied);
+		ASSERT_EQ((uint64_t)many * ZT_PAGES(SHARED), zt_info(_metadata, z->ctx).tx.mapped);
+	}
 	if (same_pages(variant->path))
 		ASSERT_EQ(SHARED, in_use(_metadata, z, z->pool + ZT_PAGES(3), SHARED));
-	for (int i = 0; i < MANY; i++) {
+	for (int i = 0; i < many; i++) {
 		zt_recv(_metadata, peer[i], ZT_PAGES(SHARED), 0);
 		zt_nothing(_metadata, peer[i]);
 	}
 	after = zt_pool_pages(_metadata, z);
 	ASSERT_EQ(0, memcmp(&before, &after, sizeof(after)));
-	for (int p = 0; p < SHARED; p++)
-		ASSERT_EQ(pfn[p], zt_pfn(_metadata, z->pool + ZT_PAGES(3 + p)));
+	zt_pfns(_metadata, z->pool + ZT_PAGES(3), now, SHARED);
+	ASSERT_EQ(0, memcmp(pfn, now, sizeof(pfn)));
 	until_done(_metadata, z, z->pool + ZT_PAGES(3), SHARED);
-	for (int i = 0; i < MANY; i++) {
+	for (int i = 0; i < many; i++) {
 		close(local[i]);
 		close(peer[i]);
 	}
@@ -323,7 +324,7 @@ TEST_F(keep, sending_it_away_meanwhile_copies)
 	zt_recv(_metadata, z->tx, ZT_PAGES(8), 0);
 	until_done(_metadata, z, z->pool, 8);
 	ASSERT_EQ(1, zt_writev(z->dev, z->rx, iov, 1, info, 0, NULL));
-	ASSERT_EQ(ZT_PAGES(8), info[0].mapped);
+	ASSERT_EQ(zt_gathers(variant->path) ? 0 : ZCIO_WHY_DEVICE, info[0].why);
 	/* A page sent away can be shown again, though it had been kept. */
 	if (same_pages(variant->path)) {
 		ASSERT_EQ(ZT_PAGES(8), zt_zc_recv(_metadata, z->dev, z->tx, z->win, 16,
@@ -557,6 +558,7 @@ TEST_F(every, device_without_checksums_is_said)
 {
 	struct zt *z = &self->z;
 	struct zcio_payload info[1];
+	bool gathers = zt_gathers(ZT_WIRE4);
 	pair iov[1];
 
 	if (system("ethtool -K zc0 tx off >/dev/null 2>&1"))
@@ -564,9 +566,11 @@ TEST_F(every, device_without_checksums_is_said)
 	zt_tcp(_metadata, ZT_WIRE4, &z->rx, &z->tx);
 	zt_area(z, iov[0], 0, 4, 100, 9000, 0);
 	EXPECT_EQ(1, zt_writev(z->dev, z->rx, iov, 1, info, ZCIO_KEEP, NULL));
-	EXPECT_EQ(0, system("ethtool -K zc0 tx on >/dev/null 2>&1"));
-	/* Switching it off took these with it, where the device has them. */
-	EXPECT_LE(0, system("ethtool -K zc0 sg on tso on gso on >/dev/null 2>&1"));
+	if (gathers) {
+		EXPECT_EQ(0, system("ethtool -K zc0 tx on >/dev/null 2>&1"));
+		/* Switching it off took these with it, where the device has them. */
+		EXPECT_LE(0, system("ethtool -K zc0 sg on tso on gso on >/dev/null 2>&1"));
+	}
 	EXPECT_EQ(ZCIO_WHY_DEVICE, info[0].why);
 	EXPECT_EQ(9000, info[0].copied);
 	zt_recv(_metadata, z->tx, 9000, 0);

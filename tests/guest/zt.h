@@ -100,17 +100,27 @@ ZT_UNUSED static void zt_limited(struct __test_metadata *_metadata, size_t pages
 	ASSERT_EQ(0, setresuid(65534, 65534, 65534));
 }
 
-/* The page frame behind @addr, 0 if there is none; root only. */
-ZT_UNUSED static uint64_t zt_pfn(struct __test_metadata *_metadata, const void *addr)
+/* The page frames behind the @count pages at @addr, 0 where there is none; root only. */
+ZT_UNUSED static void zt_pfns(struct __test_metadata *_metadata, const void *addr,
+			      uint64_t *pfns, int count)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entry;
 
 	ASSERT_LE(0, fd);
-	ASSERT_EQ((ssize_t)sizeof(entry),
-		  pread(fd, &entry, sizeof(entry), (uintptr_t)addr / ZT_PAGE * sizeof(entry)));
+	ASSERT_EQ((ssize_t)(count * sizeof(*pfns)),
+		  pread(fd, pfns, count * sizeof(*pfns), (uintptr_t)addr / ZT_PAGE * sizeof(*pfns)));
 	close(fd);
-	return entry >> 63 ? entry & ((1ULL << 55) - 1) : 0;
+	for (int i = 0; i < count; i++)
+		pfns[i] = pfns[i] >> 63 ? pfns[i] & ((1ULL << 55) - 1) : 0;
+}
+
+/* The same for one page. */
+ZT_UNUSED static uint64_t zt_pfn(struct __test_metadata *_metadata, const void *addr)
+{
+	uint64_t pfn;
+
+	zt_pfns(_metadata, addr, &pfn, 1);
+	return pfn;
 }
 
 /* A disk that direct I/O goes to, or -1. */

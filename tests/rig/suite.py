@@ -181,6 +181,13 @@ def configurations():
                 yield words[0], words[1], patterns or ["*"], options
 
 
+def has_driver(nic):
+    """Whether the kernel has the device's driver."""
+    module = {"virtio-net-pci": "virtio_net"}.get(nic, nic)
+    command = ["modprobe", "--set-version", os.environ["ZCIO_KERNEL"], "--show-depends", module]
+    return nic == "lo" or subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
 def narrowed(patterns):
     """The patterns, or those of TESTS that name a test the patterns allow."""
     only = os.environ.get("ZCIO_TESTS", "").split()
@@ -209,8 +216,15 @@ def boot(name, nic, mtu, command, options=()):
 def guest_tests(tally):
     for nic, mtu, patterns, options in configurations():
         patterns = narrowed(patterns)
-        if patterns:
-            name = f"{nic}-{mtu}"
+        if not patterns:
+            continue
+        name = f"{nic}-{mtu}"
+        if os.path.exists(os.path.join(RESULTS, name)):
+            name = "-".join([name, *options])
+        if not has_driver(nic):
+            say(f"guest {name}: left out, this kernel has no driver for {nic}")
+            tally.skipped += 1
+        else:
             command = "tests/guest/runner " + " ".join(f"'{p}'" for p in patterns)
             account(tally, name, *boot(name, nic, mtu, command, options))
 

@@ -21,7 +21,10 @@ const char *zcio_hint(int err)
 	case EINVAL:
 		return "An element is wrong, or a flag or reserved field is not zero: regions must be at least "
 		       "min_region bytes of whole pages, areas whole pages with the payload and its room inside, "
-		       "no two may overlap, at most 1024 in a call. error_index says which element.";
+		       "no two may overlap, at most 1024 in a call. error_index says which element. If why says "
+		       "dma, the device does not reach the pool: call zcio_target() before mapping it.";
+	case ERANGE:
+		return "The device reaches too little memory for a pool: send by ordinary calls.";
 	case EFAULT:
 		return "A region lies outside every window, an area outside every pool, or the array itself "
 		       "cannot be read and written.";

@@ -187,6 +187,22 @@ int zcio_tune(struct zcio_ctx *ctx, const struct zcio_tune *tune)
 	return issue(ctx, ZCIO_IOC_TUNE, (void *)tune);
 }
 
+int zcio_kept(struct zcio_ctx *ctx, const void *addr, size_t len)
+{
+	struct zcio_kept kept = { .base = (uintptr_t)addr, .len = len };
+
+	if (issue(ctx, ZCIO_IOC_KEPT, &kept) < 0)
+		return -1;
+	return (int)(kept.pages - kept.done);
+}
+
+int zcio_target(struct zcio_ctx *ctx, int fd)
+{
+	struct zcio_target target = { .fd = fd };
+
+	return issue(ctx, ZCIO_IOC_TARGET, &target);
+}
+
 int zcio_readv(struct zcio_ctx *ctx, struct zcio_readv *call)
 {
 	return issue(ctx, ZCIO_IOC_READV, call);

@@ -80,6 +80,7 @@ void *zcio_window(struct zcio_ctx *ctx, size_t len, unsigned int flags);
 /*
  * zcio_pool - map a pool of len bytes (a multiple of the page size)
  *
+ * To send through a device that does not reach all memory, call zcio_target() before.
  * Its pages are allocated and charged to RLIMIT_MEMLOCK (ENOMEM, ENOBUFS at the
  * limit) and read as zeros. Starts at a multiple of 2 MiB.
  */
@@ -110,6 +111,23 @@ int zcio_tune(struct zcio_ctx *ctx, const struct zcio_tune *tune);
  */
 int zcio_readv(struct zcio_ctx *ctx, struct zcio_readv *call);
 int zcio_writev(struct zcio_ctx *ctx, struct zcio_writev *call);
+
+/*
+ * zcio_kept - is an area that was sent with ZCIO_KEEP still in use?
+ *
+ * addr, len: whole pages of a pool. Returns how many of them somebody still reads;
+ * when it is 0, they may be changed. ctx may be NULL.
+ */
+int zcio_kept(struct zcio_ctx *ctx, const void *addr, size_t len);
+
+/*
+ * zcio_target - what pools are to be made for
+ *
+ * Pools that are mapped from ctx afterwards have memory that the device reaches which
+ * fd sends through, a connected socket or a bound AF_PACKET socket; -1: any memory.
+ * ERANGE: no memory is certain to be within its reach.
+ */
+int zcio_target(struct zcio_ctx *ctx, int fd);
 
 /*
  * zcio_hint - what to do about an errno that one of these functions gave

@@ -7,12 +7,14 @@ use crate::transfer::Why;
 use crate::window::Window;
 use crate::{abi, sys, Error, Result};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One open of `/dev/zcio`. Clones are the same context; windows and pools keep it open.
 #[derive(Clone, Debug)]
 pub struct Context {
     device: Arc<OwnedFd>,
+    /// Held while a pool is mapped: which memory it is made of is a setting of the device's.
+    mapping: Arc<Mutex<()>>,
 }
 
 impl Context {
@@ -23,7 +25,7 @@ impl Context {
     /// [`PermissionDenied`](std::io::ErrorKind::PermissionDenied) if the user may not.
     pub fn open() -> Result<Context> {
         let device = sys::open().map_err(|error| Error::new(Operation::Open, error))?;
-        Ok(Context { device: Arc::new(device) })
+        Ok(Context { device: Arc::new(device), mapping: Arc::default() })
     }
 
     /// Maps a window of `regions` regions, each of `region_len` bytes (rounded up to
@@ -37,13 +39,18 @@ impl Context {
     /// pages), for sockets that need no room around a payload. The memory is
     /// allocated now and counts towards `RLIMIT_MEMLOCK`.
     pub fn pool(&self, areas: usize, area_len: usize) -> Result<Pool> {
+        let _mapping = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
         Pool::new(self, areas, whole_pages(area_len), 0, 0)
     }
 
     /// Maps a pool whose areas keep the head and tail room that `socket` needs free;
-    /// they hold so much less than `area_len`.
+    /// they hold so much less than `area_len`. If the socket is connected, its memory is such
+    /// that the device reaches it which the socket sends through.
     pub fn pool_for(&self, socket: impl AsFd, areas: usize, area_len: usize) -> Result<Pool> {
+        let socket = socket.as_fd();
         let info = self.info_for(socket)?;
+        let _mapping = self.mapping.lock().unwrap_or_else(PoisonError::into_inner);
+        let _any = self.target(socket)?;
         Pool::new(self, areas, whole_pages(area_len), info.head_room, info.tail_room)
     }
 
@@ -64,6 +71,18 @@ impl Context {
         sys::tune(self.device(), tune).map_err(|error| Error::new(Operation::Control, error))
     }
 
+    /// Until what is returned is dropped, pools are made for the socket's device.
+    fn target(&self, socket: BorrowedFd<'_>) -> Result<Target<'_>> {
+        match sys::target(self.device(), Some(socket)) {
+            Ok(()) => Ok(Target(self)),
+            // No device is known yet.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOTCONN | libc::ENETUNREACH)) => {
+                Ok(Target(self))
+            }
+            Err(error) => Err(Error::new(Operation::Control, error)),
+        }
+    }
+
     fn ask(&self, socket: Option<BorrowedFd<'_>>) -> Result<Info> {
         let info = sys::info(self.device(), socket);
         info.map(Info::from).map_err(|error| Error::new(Operation::Control, error))
@@ -71,6 +90,16 @@ impl Context {
 
     pub(crate) fn device(&self) -> BorrowedFd<'_> {
         self.device.as_fd()
+    }
+}
+
+/// Pools are made for a device; when this is dropped, of any memory again.
+struct Target<'a>(&'a Context);
+
+impl Drop for Target<'_> {
+    fn drop(&mut self) {
+        // It takes no memory and cannot fail; at worst, later pools are made for the device too.
+        let _ = sys::target(self.0.device(), None);
     }
 }
 
@@ -112,6 +141,11 @@ pub struct Info {
     pub window_pages: u64,
     /// Pages that this context's pools hold, also those on their way to a peer.
     pub pool_pages: u64,
+    /// Of these, those that were sent and are not known to be back.
+    pub pool_leaving: u64,
+    /// The highest address that the socket's device reaches; `None` if it is not known, or
+    /// nothing is sent by DMA there.
+    pub dma_mask: Option<u64>,
     /// Contexts in the whole system.
     pub total_contexts: u64,
     /// Pages that all windows in the system hold.
@@ -168,6 +202,8 @@ impl From<abi::Info> for Info {
             copy_threshold: raw.copy_threshold,
             window_pages: raw.window_pages,
             pool_pages: raw.pool_pages,
+            pool_leaving: raw.pool_leaving,
+            dma_mask: (raw.dma_mask != 0).then_some(raw.dma_mask),
             total_contexts: raw.total_contexts,
             total_window_pages: raw.total_window_pages,
             total_pool_pages: raw.total_pool_pages,

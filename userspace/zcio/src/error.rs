@@ -83,8 +83,8 @@ impl Error {
                 "regions must hold the smallest that this socket needs (zcio info)"
             }
             (Op::Send, libc::EINVAL) => {
-                "an area is empty, or has not the head and tail room that this socket needs: \
-                 make the pool with Context::pool_for"
+                "an area is empty, has not the head and tail room that this socket needs, or is not \
+                 within its device's reach: make the pool with Context::pool_for"
             }
             (_, libc::ENOMEM | libc::ENOBUFS)
             | (Op::MapWindow | Op::MapPool | Op::Open, libc::EAGAIN) => {
@@ -94,6 +94,9 @@ impl Error {
             (_, libc::EOPNOTSUPP) => {
                 "this kind of socket is not supported: use TCP, UDP or AF_PACKET \
                  (without PACKET_VNET_HDR)"
+            }
+            (_, libc::ERANGE) => {
+                "the socket's device reaches too little memory for a pool: send by ordinary calls"
             }
             (_, libc::ENOTSOCK) => "the descriptor is not a socket",
             (_, libc::ENOTCONN) => "connect the socket first",

@@ -69,6 +69,7 @@ mod abi;
 mod answer;
 mod context;
 mod error;
+mod kept;
 mod pool;
 mod slots;
 mod sys;
@@ -77,6 +78,7 @@ mod window;
 
 pub use context::{Context, Counters, Info};
 pub use error::{Error, Operation};
+pub use kept::Kept;
 pub use pool::{Area, Pool, SendError, Sent};
 pub use transfer::{Flags, Transfer, Why};
 pub use window::{Payload, Window};

@@ -2,11 +2,12 @@
 //! Sending: pools, and the areas in them.
 
 use crate::error::Operation;
+use crate::kept::Kept;
 use crate::transfer::{Flags, Transfer};
 use crate::{abi, answer, sys, Context, Error, Result};
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
@@ -40,14 +41,21 @@ impl Pool {
     /// Takes an empty area.
     ///
     /// # Errors
-    /// [`Operation::Take`] if all are in use.
+    /// [`Operation::Take`] if all are in use, also by peers of payloads that were
+    /// [kept](Pool::keep).
     pub fn area(&self) -> Result<Area> {
+        self.arena.wake(self.context.device());
         match self.arena.take(1).pop() {
             Some(slot) => {
                 Ok(Area { slot, start: self.head, len: 0, head: self.head, tail: self.tail })
             }
             None => Err(Error::new(Operation::Take, io::ErrorKind::OutOfMemory.into())),
         }
+    }
+
+    /// Makes the payload of an area one that stays while it is sent, again and again.
+    pub fn keep(&self, area: Area) -> Kept {
+        Kept::new(self.context.clone(), area)
     }
 
     /// Sends the areas' payloads in one call, without a copy. A blocking socket takes
@@ -180,6 +188,17 @@ impl Area {
     /// Where payload bytes end at most.
     fn end(&self) -> usize {
         self.slot.len() - self.tail
+    }
+
+    /// The slot, and where in it the payload lies from its byte `from` on.
+    pub(crate) fn part(&self, from: usize) -> (&sys::Slot<sys::Pool>, Range<usize>) {
+        assert!(from <= self.len, "the payload has {} bytes", self.len);
+        (&self.slot, self.start + from..self.start + self.len)
+    }
+
+    /// Lets go of it, as soon as nobody reads its pages.
+    pub(crate) fn rest(self) {
+        self.slot.rest();
     }
 
     /// The first `bytes` of the payload are gone.

@@ -17,7 +17,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Mappings start at a multiple of this, what one page of page table spans, so that
 /// threads with a mapping each do not wait for each other's page-table locks.
@@ -70,6 +70,14 @@ pub(crate) fn info(
 /// Changes the context's settings.
 pub(crate) fn tune(device: BorrowedFd<'_>, mut tune: abi::Tune) -> io::Result<()> {
     plain_ioctl(device, abi::IOC_TUNE, &mut tune).map(drop)
+}
+
+/// Makes pools that are mapped afterwards of memory that the socket's device reaches; of any
+/// memory without one.
+pub(crate) fn target(device: BorrowedFd<'_>, socket: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let fd = socket.map_or(-1, |socket| socket.as_raw_fd());
+    let mut target = abi::Target { fd, ..Default::default() };
+    plain_ioctl(device, abi::IOC_TARGET, &mut target).map(drop)
 }
 
 /// What a mapping is for.
@@ -161,6 +169,8 @@ pub(crate) struct Arena<K> {
     slot_len: usize,
     total: usize,
     free: Mutex<Slots>,
+    /// Slots whose owner is gone, but not yet whoever reads their pages.
+    resting: Mutex<Vec<usize>>,
     kind: PhantomData<K>,
 }
 
@@ -170,7 +180,14 @@ impl<K: Kind> Arena<K> {
         let len = total.checked_mul(slot_len).ok_or(io::ErrorKind::InvalidInput)?;
         let mapping = map_aligned::<K>(device, len)?;
         let free = Mutex::new(Slots::new(total));
-        Ok(Arc::new(Arena { mapping, slot_len, total, free, kind: PhantomData }))
+        Ok(Arc::new(Arena {
+            mapping,
+            slot_len,
+            total,
+            free,
+            resting: Mutex::default(),
+            kind: PhantomData,
+        }))
     }
 }
 
@@ -190,18 +207,52 @@ impl<K> Arena<K> {
         self.slots().free()
     }
 
+    /// Start of a slot's part.
+    fn start(&self, index: usize) -> *mut u8 {
+        debug_assert!(index < self.total);
+        // SAFETY: the allocator hands out numbers below `total` only, and the mapping
+        // has `total * slot_len` bytes.
+        unsafe { self.mapping.start.as_ptr().add(index * self.slot_len) }
+    }
+
     /// Takes up to `max` slots, in order of address.
     pub fn take(self: &Arc<Self>, max: usize) -> Vec<Slot<K>> {
         let mut slots = self.slots();
         let count = max.min(slots.free());
-        let next = |_| Slot { arena: Arc::clone(self), index: slots.take().expect("counted") };
+        let next = |_| Slot {
+            arena: Arc::clone(self),
+            index: slots.take().expect("counted"),
+            rests: false,
+        };
         (0..count).map(next).collect()
     }
 
-    fn slots(&self) -> std::sync::MutexGuard<'_, Slots> {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
         // The bitmap is consistent between any two statements that can panic.
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Arena<Pool> {
+    /// Frees the slots that rest and whose pages nobody reads any more.
+    pub fn wake(&self, device: BorrowedFd<'_>) {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.retain(|index| {
+            let over = matches!(in_use(device, self.start(*index), self.slot_len), Ok(0));
+            if over {
+                self.slots().put(*index);
+            }
+            !over
+        });
+    }
+}
+
+/// How many pages of a part of a pool somebody still reads.
+fn in_use(device: BorrowedFd<'_>, start: *mut u8, len: usize) -> io::Result<usize> {
+    let (base, len) = (start.expose_provenance() as u64, len as u64);
+    let mut kept = abi::Kept { base, len, ..Default::default() };
+    plain_ioctl(device, abi::IOC_KEPT, &mut kept)?;
+    Ok((kept.pages - kept.done) as usize)
 }
 
 /// The right to one part of a mapping; given back when dropped.
@@ -209,11 +260,18 @@ impl<K> Arena<K> {
 pub(crate) struct Slot<K> {
     arena: Arc<Arena<K>>,
     index: usize,
+    /// It is free only when nobody reads its pages.
+    rests: bool,
 }
 
 impl<K> Drop for Slot<K> {
     fn drop(&mut self) {
-        self.arena.slots().put(self.index);
+        if self.rests {
+            let mut resting = self.arena.resting.lock().unwrap_or_else(PoisonError::into_inner);
+            resting.push(self.index);
+        } else {
+            self.arena.slots().put(self.index);
+        }
     }
 }
 
@@ -225,10 +283,7 @@ impl<K> Slot<K> {
 
     /// Start of the slot's part.
     fn start(&self) -> *mut u8 {
-        debug_assert!(self.index < self.arena.total);
-        // SAFETY: the allocator hands out numbers below `total` only, and the mapping
-        // has `total * slot_len` bytes.
-        unsafe { self.arena.mapping.start.as_ptr().add(self.index * self.arena.slot_len) }
+        self.arena.start(self.index)
     }
 
     /// Its bytes. Panics if `range` is not within the slot.
@@ -249,12 +304,23 @@ impl<K> Slot<K> {
 }
 
 impl Slot<Pool> {
+    /// How many of its pages somebody still reads.
+    pub fn in_use(&self, device: BorrowedFd<'_>) -> io::Result<usize> {
+        in_use(device, self.start(), self.len())
+    }
+
+    /// Gives it back when nobody reads its pages any more.
+    pub fn rest(mut self) {
+        self.rests = true;
+    }
+
     /// Its bytes, to be written. Panics if `range` is not within the slot.
     pub fn bytes_mut(&mut self, range: Range<usize>) -> &mut [u8] {
         assert!(range.start <= range.end && range.end <= self.len());
         // SAFETY: as for `bytes`; pools are mapped writable, and `&mut self` makes
-        // this the only reference. The kernel does not read an area once the call
-        // that sent it has returned.
+        // this the only reference. The kernel does not read an area once the call that
+        // sent it has returned. One that was sent to be kept is lent out (`Kept`) until
+        // nobody reads its pages.
         unsafe { std::slice::from_raw_parts_mut(self.start().add(range.start), range.len()) }
     }
 }
@@ -328,6 +394,35 @@ pub(crate) fn writev<'a>(
         [slot.iovec(0..slot.len()), slot.iovec(payload)]
     };
     let iov: Vec<[libc::iovec; 2]> = parts.map(pair).collect();
+    // SAFETY: every area is a slot borrowed exclusively for 'a, which includes this call.
+    unsafe { issue_writev(device, socket, &iov, flags) }
+}
+
+/// Sends a part of a slot, which stays as it is.
+pub(crate) fn writev_kept(
+    device: BorrowedFd<'_>,
+    socket: BorrowedFd<'_>,
+    slot: &Slot<Pool>,
+    range: Range<usize>,
+    flags: u32,
+) -> Result<Taken, Failure> {
+    let all = slot.bytes(0..slot.len());
+    let iov = [all, &all[range]].map(|bytes| libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    });
+    // SAFETY: with this flag the kernel only reads the area, and it is borrowed.
+    unsafe { issue_writev(device, socket, &[iov], flags | abi::KEEP) }
+}
+
+/// # Safety
+/// The areas must be the caller's: borrowed exclusively, or for reading if they are kept.
+unsafe fn issue_writev(
+    device: BorrowedFd<'_>,
+    socket: BorrowedFd<'_>,
+    iov: &[[libc::iovec; 2]],
+    flags: u32,
+) -> Result<Taken, Failure> {
     let mut infos = vec![abi::Payload::default(); iov.len()];
     let mut call = abi::Writev {
         fd: socket.as_raw_fd(),
@@ -338,8 +433,8 @@ pub(crate) fn writev<'a>(
         error_index: -1,
         ..Default::default()
     };
-    // SAFETY: both arrays have `iovcnt` elements and outlive the call; every area is
-    // a slot borrowed exclusively for 'a, which includes this call.
+    // SAFETY: both arrays have `iovcnt` elements and outlive the call; the areas are as this
+    // function's own requirement says.
     let ret =
         unsafe { libc::ioctl(device.as_raw_fd(), abi::IOC_WRITEV as _, ptr::from_mut(&mut call)) };
     let whole = usize::try_from(ret).map_err(|_| Failure::last(call.error_index))?;

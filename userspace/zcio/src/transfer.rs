@@ -32,7 +32,7 @@ impl Why {
     /// can still write to the page), `file` (page cache), `kernel` (a page that cannot be
     /// mapped), `pinned` (sending: someone holds the page), `device` (sending: the
     /// device cannot gather pages), `elements` (its page holds more payloads than regions
-    /// were left).
+    /// were left), `dma` (sending: the device's bus copies).
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         (0..Self::NAMES.len())
             .filter(move |bit| (self.0 >> bit) & 1 == 1)

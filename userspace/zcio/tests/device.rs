@@ -211,3 +211,54 @@ fn wrong_uses() {
     assert_eq!(context.pool(1 << 40, 1 << 30).unwrap_err().operation(), Operation::MapPool);
     assert_eq!(window.free(), 2);
 }
+
+#[test]
+#[ignore = "needs /dev/zcio"]
+fn kept_payloads_stay_until_the_peers_have_them() {
+    // A processor may leave what was received to another one to free, when that finds the
+    // time. Not here: nothing else may be going on.
+    let defer = "/proc/sys/net/core/skb_defer_max";
+    let before = std::fs::read(defer).unwrap();
+    std::fs::write(defer, "0").unwrap();
+    let context = Context::open().unwrap();
+    let pool = context.pool(1, 16 << 10).unwrap();
+    let mut area = pool.area().unwrap();
+    let bytes: Vec<u8> = (0..16 << 10).map(byte).collect();
+    area.write_all(&bytes).unwrap();
+    let page = pool.keep(area);
+    assert_eq!(page.pages_in_use().unwrap(), 0);
+
+    let pairs: Vec<_> = (0..20).map(|_| pair()).collect();
+    thread::scope(|scope| {
+        for some in pairs.chunks(5) {
+            let page = &page;
+            scope.spawn(move || some.iter().for_each(|(left, _)| page.send_all(left).unwrap()));
+        }
+    });
+    assert_eq!(page[..], bytes[..]);
+    // Nobody has read yet, and over loopback the peers' queues hold the pages.
+    assert_eq!(page.pages_in_use().unwrap(), 4);
+    let page = page.into_area().unwrap_err();
+    let mut have = vec![0; bytes.len()];
+    for pair in &pairs[1..] {
+        (&pair.1).read_exact(&mut have).unwrap();
+        assert_eq!(have, bytes);
+    }
+    // One that is dropped meanwhile is not free before the last peer has it.
+    drop(page);
+    assert_eq!(pool.area().unwrap_err().operation(), Operation::Take);
+    (&pairs[0].1).read_exact(&mut have).unwrap();
+    assert_eq!(have, bytes);
+    drop(pairs);
+    let again = loop {
+        match pool.area() {
+            Ok(area) => break area,
+            Err(error) => assert_eq!(error.operation(), Operation::Take),
+        }
+        thread::yield_now();
+    };
+    assert_eq!(pool.keep(again).into_area().unwrap().len(), 0);
+    let tx = context.info().unwrap().tx;
+    assert_eq!((tx.calls, tx.mapped, tx.copied), (20, 20 * (16 << 10), 0));
+    std::fs::write(defer, before).unwrap();
+}
