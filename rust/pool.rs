@@ -82,8 +82,8 @@ impl Pool {
         let mut slots = KVVec::with_capacity(pages, GFP_KERNEL_ACCOUNT)?;
         context.account.charge(Holder::Pool, pages)?;
         for _ in 0..pages {
-            let page =
-                page_within(reach, zone).and_then(|page| Ok(slots.push(Some(page), GFP_KERNEL)?));
+            let page = OwnedPage::to_send_within(reach, zone)
+                .and_then(|page| Ok(slots.push(Some(page), GFP_KERNEL)?));
             if let Err(e) = page {
                 context.account.uncharge(Holder::Pool, pages);
                 return Err(e);
@@ -111,7 +111,7 @@ impl Pool {
 
     /// A page like those of the pool, but not counted as one of it.
     pub(crate) fn new_page(&self) -> Result<OwnedPage> {
-        page_within(self.reach, self.zone)
+        OwnedPage::to_send_within(self.reach, self.zone)
     }
 
     /// Whether all its pages, now and later, lie at or below an address.
@@ -379,15 +379,6 @@ impl Pool {
         for page in state.slots.get(pages).into_iter().flatten().flatten() {
             page.clear();
         }
-    }
-}
-
-/// A page of zeros at or below an address. ENOMEM also if this kernel does not have the zone.
-fn page_within(reach: u64, zone: Zone) -> Result<OwnedPage> {
-    let page = OwnedPage::to_send(zone)?;
-    match page.within(reach) {
-        true => Ok(page),
-        false => Err(ENOMEM),
     }
 }
 

@@ -13,7 +13,7 @@
 #define PAGES		4096		/* the hoarder's limit */
 #define REGION		4		/* pages, in each of which there is one at least */
 #define WINDOW		(REGION * PAGES)
-#define BULK		(16UL << 20)	/* bytes of the other one's transfer */
+#define BULK		(zt_debug() ? 4UL << 20 : 16UL << 20)	/* bytes of a transfer */
 #define CGROUP		"/sys/fs/cgroup/zcio-hoard"
 
 enum limit {

@@ -8,7 +8,7 @@ use crate::{abi, answer, sys, Context, Error, Result};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::ops::{Deref, DerefMut, Range};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 /// Memory with payloads to send, divided into areas. All methods take `&self`.
@@ -91,7 +91,8 @@ impl Pool {
         }
     }
 
-    /// Sends all payloads, with as many calls as that takes; signals do not stop it.
+    /// Sends all payloads, with as many calls as that takes; signals do not stop it. At the
+    /// limit of locked memory a blocking socket waits until pages that were sent come home.
     ///
     /// # Errors
     /// The error says what was sent before, and has the areas that were not.
@@ -105,7 +106,12 @@ impl Pool {
                 Ok(sent) => total.add(sent),
                 Err(SendError { error, sent }) => {
                     total.add(sent);
-                    if error.kind() != io::ErrorKind::Interrupted {
+                    let again = match error.raw_os_error() {
+                        Some(libc::EINTR) => true,
+                        Some(libc::ENOBUFS) => self.wait_room(socket),
+                        _ => false,
+                    };
+                    if !again {
                         total.rest.extend(later);
                         return Err(SendError { error, sent: total });
                     }
@@ -114,6 +120,17 @@ impl Pool {
             total.rest.extend(later);
         }
         Ok(total)
+    }
+
+    /// After ENOBUFS: waits for room, if pages are on their way that can make some.
+    fn wait_room(&self, socket: BorrowedFd<'_>) -> bool {
+        let device = self.context.device();
+        let leaving = || sys::info(device, None).is_ok_and(|info| info.pool_leaving > 0);
+        let waited = || match sys::wait_room(device) {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::Interrupted,
+        };
+        sys::is_blocking(socket) && leaving() && waited()
     }
 
     /// How many areas are free.

@@ -80,6 +80,23 @@ pub(crate) fn target(device: BorrowedFd<'_>, socket: Option<BorrowedFd<'_>>) -> 
     plain_ioctl(device, abi::IOC_TARGET, &mut target).map(drop)
 }
 
+/// Whether calls on it wait.
+pub(crate) fn is_blocking(socket: BorrowedFd<'_>) -> bool {
+    // SAFETY: F_GETFL has no argument.
+    let flags = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_NONBLOCK == 0
+}
+
+/// Waits until a send would find room in the context's pools, or a signal comes.
+pub(crate) fn wait_room(device: BorrowedFd<'_>) -> io::Result<()> {
+    let mut poll = libc::pollfd { fd: device.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one structure, which outlives the call.
+    match unsafe { libc::poll(&mut poll, 1, -1) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// What a mapping is for.
 pub(crate) trait Kind {
     const OFFSET: i64;
