@@ -82,7 +82,8 @@ struct sk_buff *zcio_frame_skb(struct sock *sk, struct zcio_frame *frame, u32 ro
 		u32 rest = piece->bv_len - copy;
 
 		if (copy) {
-			memcpy_from_page(skb_put(skb, copy), piece->bv_page, piece->bv_offset, copy);
+			memcpy_from_page(skb_put(skb, copy), piece->bv_page,
+					 piece->bv_offset, copy);
 			copied += copy;
 		}
 		if (rest) {

@@ -88,7 +88,8 @@ static long counted(struct __test_metadata *_metadata, bool v6)
 	ASSERT_NE(NULL, f);
 	while (n < 0 && fgets(line, sizeof(line), f)) {
 		if (v6) {
-			sscanf(line, "Udp6OutDatagrams %ld", &n);
+			if (sscanf(line, "Udp6OutDatagrams %ld", &n) != 1)
+				continue;
 		} else if (!strncmp(line, "Udp:", 4)) {
 			if (!names && sscanf(line, "Udp: %ld %ld %ld %ld", &values[0], &values[1],
 					     &values[2], &values[3]) == 4)

@@ -7,6 +7,7 @@ use crate::transfer::{Flags, Transfer};
 use crate::{abi, answer, sys, Context, Error, Result};
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::num::NonZeroU16;
 use std::ops::{Deref, DerefMut, Range};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -60,7 +61,8 @@ impl Pool {
 
     /// Sends the areas' payloads in one call, without a copy. A blocking socket takes
     /// them all, unless a signal or a time-out comes; see [`send_all`](Pool::send_all).
-    /// None may be empty, and there may be at most [`MAX_PAYLOADS`](crate::MAX_PAYLOADS).
+    /// On UDP and AF_PACKET each is a datagram, or a frame; on TCP none may be empty.
+    /// The pool must be one [for the socket](Context::pool_for). There may be at most [`MAX_PAYLOADS`](crate::MAX_PAYLOADS).
     ///
     /// The areas may be of any pool. What is done to them afterwards cannot change
     /// what the peer gets.
@@ -75,14 +77,39 @@ impl Pool {
     pub fn send_with(
         &self,
         socket: impl AsFd,
+        areas: Vec<Area>,
+        flags: Flags,
+    ) -> Result<Sent, SendError> {
+        self.call(socket, areas, flags, 0)
+    }
+
+    /// The same on UDP, where each payload leaves as datagrams of `segment` bytes, the
+    /// last one perhaps shorter.
+    ///
+    /// # Errors
+    /// `InvalidInput` for more than 128 datagrams of a payload, or another kind of socket.
+    pub fn send_segments(
+        &self,
+        socket: impl AsFd,
+        areas: Vec<Area>,
+        segment: NonZeroU16,
+        flags: Flags,
+    ) -> Result<Sent, SendError> {
+        self.call(socket, areas, flags, u32::from(segment.get()))
+    }
+
+    fn call(
+        &self,
+        socket: impl AsFd,
         mut areas: Vec<Area>,
         flags: Flags,
+        segment: u32,
     ) -> Result<Sent, SendError> {
         let parts = areas.iter_mut().map(|area| {
             let payload = area.start..area.start + area.len;
             (&mut area.slot, payload)
         });
-        match sys::writev(self.context.device(), socket.as_fd(), parts, flags.bits()) {
+        match sys::writev(self.context.device(), socket.as_fd(), parts, flags.bits(), segment) {
             Ok(taken) => Ok(Sent::new(areas, taken)),
             Err(failure) => Err(SendError {
                 error: Error::at(Operation::Send, failure),

@@ -406,6 +406,7 @@ pub(crate) fn writev<'a>(
     socket: BorrowedFd<'_>,
     parts: impl Iterator<Item = (&'a mut Slot<Pool>, Range<usize>)>,
     flags: u32,
+    segment: u32,
 ) -> Result<Taken, Failure> {
     let pair = |(slot, payload): (&'a mut Slot<Pool>, Range<usize>)| {
         [slot.iovec(0..slot.len()), slot.iovec(payload)]
@@ -448,6 +449,7 @@ unsafe fn issue_writev(
         payloads: infos.as_mut_ptr().expose_provenance() as u64,
         flags,
         error_index: -1,
+        segment,
         ..Default::default()
     };
     // SAFETY: both arrays have `iovcnt` elements and outlive the call; the areas are as this

@@ -169,6 +169,38 @@ fn taken_in_part() {
 
 #[test]
 #[ignore = "needs /dev/zcio"]
+fn datagrams_leave_whole_or_in_segments() {
+    let context = Context::open().unwrap();
+    let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (from, to) = (bind(), bind());
+    from.connect(to.local_addr().unwrap()).unwrap();
+    let pool = context.pool_for(&from, 4, 64 << 10).unwrap();
+    let area = |len: usize| {
+        let mut area = pool.area().unwrap();
+        area.write_all(&(0..len).map(byte).collect::<Vec<u8>>()).unwrap();
+        area
+    };
+    let arrives = |from: usize, len: usize| {
+        let mut buffer = vec![0; 65536];
+        assert_eq!(to.recv(&mut buffer).unwrap(), len);
+        assert_pattern(&buffer[..len], from);
+    };
+
+    let sent = pool.send(&from, vec![area(5000), area(0), area(1)]).unwrap();
+    assert_eq!((sent.bytes, sent.areas.len(), sent.transfers.len()), (5001, 3, 3));
+    for len in [5000, 0, 1] {
+        arrives(0, len);
+    }
+    let segment = 1000.try_into().unwrap();
+    let sent = pool.send_segments(&from, vec![area(2500)], segment, Flags::default()).unwrap();
+    assert_eq!(sent.bytes, 2500);
+    for (from, len) in [(0, 1000), (1000, 1000), (2000, 500)] {
+        arrives(from, len);
+    }
+}
+
+#[test]
+#[ignore = "needs /dev/zcio"]
 fn threads_share_a_window() {
     let context = Context::open().unwrap();
     let window = context.window(128, 64 << 10).unwrap();
