@@ -413,7 +413,7 @@ pub(crate) fn writev<'a>(
     };
     let iov: Vec<[libc::iovec; 2]> = parts.map(pair).collect();
     // SAFETY: every area is a slot borrowed exclusively for 'a, which includes this call.
-    unsafe { issue_writev(device, socket, &iov, flags) }
+    unsafe { issue_writev(device, socket, &iov, flags, segment) }
 }
 
 /// Sends a part of a slot, which stays as it is.
@@ -430,7 +430,7 @@ pub(crate) fn writev_kept(
         iov_len: bytes.len(),
     });
     // SAFETY: with this flag the kernel only reads the area, and it is borrowed.
-    unsafe { issue_writev(device, socket, &[iov], flags | abi::KEEP) }
+    unsafe { issue_writev(device, socket, &[iov], flags | abi::KEEP, 0) }
 }
 
 /// # Safety
@@ -440,6 +440,7 @@ unsafe fn issue_writev(
     socket: BorrowedFd<'_>,
     iov: &[[libc::iovec; 2]],
     flags: u32,
+    segment: u32,
 ) -> Result<Taken, Failure> {
     let mut infos = vec![abi::Payload::default(); iov.len()];
     let mut call = abi::Writev {
