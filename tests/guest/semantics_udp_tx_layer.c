@@ -18,6 +18,7 @@ FIXTURE(layer)
 	size_t head;
 	int tap;		/* gets the network layer of what leaves */
 	bool v6;
+	bool plain;		/* the devices are without what they could do */
 };
 
 FIXTURE_VARIANT(layer)
@@ -46,6 +47,8 @@ FIXTURE_SETUP(layer)
 
 FIXTURE_TEARDOWN(layer)
 {
+	if (self->plain && system("ethtool -K zc0 tx on sg on && ip netns exec peer ethtool -K zc1 rx on"))
+		TH_LOG("the devices stay as they are");
 	zt_nothing(_metadata, self->d.z.tx);
 	zcio_close(self->d.z.ctx);
 }
@@ -236,6 +239,34 @@ TEST_F(layer, time_stamps_are_told)
 	tx_arrives(_metadata, z->tx, 700, 0);
 	ASSERT_EQ(1, poll(&p, 1, -1));
 	ASSERT_LT(0, recvmsg(z->rx, &msg, MSG_ERRQUEUE)) TH_LOG("%m");
+}
+
+/* Without the devices' help the sums are right as well; and what can't be gathered is copied. */
+TEST_F(layer, devices_that_neither_sum_nor_gather)
+{
+	static const size_t lengths[] = { 0, 1, 999, 1400, 20000 };
+	struct zcio_payload info[1];
+	struct zt *z = &self->d.z;
+	pair iov[1];
+
+	if (variant->path < ZT_WIRE4 || !strcmp(getenv("ZCIO_NIC"), "lo"))
+		SKIP(return, "needs a device of its own");
+	self->plain = true;
+	for (int gathers = 1; gathers >= 0; gathers--) {
+		if (system(gathers ? "ethtool -K zc0 tx off && ip netns exec peer ethtool -K zc1 rx off" :
+				     "ethtool -K zc0 sg off"))
+			SKIP(return, "the devices cannot do without");
+		for (int i = 0; i < ARRAY_SIZE(lengths); i++) {
+			for (int j = 0; j < TX_OFFSETS; j++) {
+				tx_place(z, iov[0], 0, tx_offset(self->head, j), lengths[i], 21);
+				ASSERT_EQ(1, zt_writev(z->dev, z->rx, iov, 1, info, 0, NULL));
+				tx_arrives(_metadata, z->tx, lengths[i], 21);
+				ASSERT_EQ(gathers || !lengths[i] ? 0 : ZCIO_WHY_DEVICE, info[0].why);
+				ASSERT_EQ(gathers ? 0 : lengths[i], info[0].copied);
+				tx_gone(_metadata, iov[0]);
+			}
+		}
+	}
 }
 
 /* Others may write to an area that stays: no header is built there. */
