@@ -19,9 +19,9 @@ use crate::fifo::Fifo;
 use crate::ground::debug::{reached, Point};
 use crate::ground::page::OwnedPage;
 use crate::ground::vma::{Found, Mapping};
-use crate::plan::dma::{zone, Zone};
 use crate::plan::transmit::at_rest;
 use crate::plan::PAGE_SIZE;
+use crate::source::Source;
 use crate::stretch::{Slots, Stretch};
 use core::ops::Range;
 use kernel::new_mutex;
@@ -41,10 +41,8 @@ const LOOKS: usize = 64;
 pub(crate) struct Pool {
     /// The context that it was mapped from.
     pub(crate) context: Arc<Context>,
-    /// All its pages lie at or below this address, …
-    reach: u64,
-    /// … as they come from here.
-    zone: Zone,
+    /// Where all its pages come from.
+    pub(crate) source: Source,
     state: Arc<Mutex<State>>,
 }
 
@@ -77,12 +75,12 @@ impl State {
 impl Pool {
     /// A pool of `pages` pages of zeros, charged.
     pub(crate) fn new(context: Arc<Context>, pages: usize) -> Result<Self> {
-        let reach = context.target();
-        let zone = zone(reach).ok_or(ERANGE)?;
+        let source = Source::new(context.target())?;
         let mut slots = KVVec::with_capacity(pages, GFP_KERNEL_ACCOUNT)?;
         context.account.charge(Holder::Pool, pages)?;
         for _ in 0..pages {
-            let page = OwnedPage::to_send_within(reach, zone)
+            let page = source
+                .page()
                 .and_then(|page| Ok(slots.push(Some(page), GFP_KERNEL)?));
             if let Err(e) = page {
                 context.account.uncharge(Holder::Pool, pages);
@@ -101,25 +99,14 @@ impl Pool {
             .inspect_err(|_| context.account.uncharge(Holder::Pool, pages))?;
         let pool = Self {
             context,
-            reach,
-            zone,
+            source,
             state,
         };
         pool.context.writable.join(&pool.state)?;
         Ok(pool)
     }
 
-    /// A page like those of the pool, but not counted as one of it.
-    pub(crate) fn new_page(&self) -> Result<OwnedPage> {
-        OwnedPage::to_send_within(self.reach, self.zone)
-    }
-
-    /// Whether all its pages, now and later, lie at or below an address.
-    pub(crate) fn is_within(&self, reach: u64) -> bool {
-        self.reach <= reach
-    }
-
-    /// Whether these do now.
+    /// Whether these pages lie at or below an address now.
     pub(crate) fn are_within(&self, mut pages: Range<usize>, reach: u64) -> bool {
         let state = self.state.lock();
         let good = |page: &OwnedPage| page.within(reach);
@@ -159,7 +146,7 @@ impl Pool {
         pages.iter().for_each(OwnedPage::clear);
         let missing = n - pages.len();
         for done in 0..missing {
-            match self.new_page() {
+            match self.source.page() {
                 Ok(page) => pages.push(page, GFP_KERNEL)?,
                 Err(e) => {
                     let account = &self.context.account;

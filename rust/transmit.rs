@@ -349,7 +349,7 @@ impl<'a> Batch<'a> {
             Some(Why::Pinned)
         } else if !gathers {
             Some(Why::Device)
-        } else if route.bounces() || !(self.pool.is_within(reach) || reached()) {
+        } else if route.bounces() || !(self.pool.source.is_within(reach) || reached()) {
             Some(Why::Dma)
         } else {
             None
@@ -396,7 +396,7 @@ impl<'a> Batch<'a> {
                 page.seal();
                 None
             } else {
-                let copy = self.pool.new_page()?;
+                let copy = self.pool.source.page()?;
                 copy.copy_from(page, 0, PAGE_SIZE);
                 copy.seal();
                 Some(copy)

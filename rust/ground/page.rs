@@ -42,15 +42,6 @@ impl OwnedPage {
         Self::alloc(zone, false)
     }
 
-    /// The same at or below an address. ENOMEM also if this kernel does not have the zone.
-    pub(crate) fn to_send_within(reach: u64, zone: Zone) -> Result<Self> {
-        let page = Self::to_send(zone)?;
-        match page.within(reach) {
-            true => Ok(page),
-            false => Err(ENOMEM),
-        }
-    }
-
     fn alloc(zone: Zone, fault: bool) -> Result<Self> {
         // SAFETY: No preconditions; may sleep, which the callers' contexts allow.
         let page = unsafe { shim::zcio_page_alloc(zone as u8, fault) };

@@ -101,7 +101,7 @@ pub(super) fn check_reach(areas: &[Area], reach: u64, error_index: &mut i32) -> 
     for (i, area) in areas.iter().enumerate() {
         let found = vma::find::<Pool>(&mm, area.base).ok_or(EFAULT)?;
         let pool = found.object();
-        if !pool.is_within(reach) && !pool.are_within(payload_pages(&found, area), reach) {
+        if !pool.source.is_within(reach) && !pool.are_within(payload_pages(&found, area), reach) {
             *error_index = i as i32;
             return Err(EINVAL);
         }
