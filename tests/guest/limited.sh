@@ -31,7 +31,8 @@ limited() {
 	prlimit --memlock="$bytes" setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 }
 
-"$zcio" receive --copy --quiet --listen 127.0.0.1:7900 --output "$tmp/came" >"$tmp/log" 2>&1 &
+# Here unread pages are the sender's, so the receiver must not wait for more than those.
+"$zcio" receive --copy --quiet --wait 64K --listen 127.0.0.1:7900 --output "$tmp/came" >"$tmp/log" 2>&1 &
 until ss -Hltn "sport = :7900" | grep -q .; do sleep 0.1; done
 # The pool has 1 MiB; half as much may be on its way.
 limited 1572864 "$zcio" send --quiet 127.0.0.1:7900 "$tmp/file" >>"$tmp/log" 2>&1 &&
@@ -39,7 +40,7 @@ limited 1572864 "$zcio" send --quiet 127.0.0.1:7900 "$tmp/file" >>"$tmp/log" 2>&
 result 1 "a sender waits for pages that are on their way"
 
 # A pool that leaves no room at all: nothing can come home, so it is told and does not wait.
-"$zcio" receive --copy --quiet --listen 127.0.0.1:7901 >/dev/null 2>&1 &
+"$zcio" receive --copy --quiet --wait 64K --listen 127.0.0.1:7901 >/dev/null 2>&1 &
 until ss -Hltn "sport = :7901" | grep -q .; do sleep 0.1; done
 ! limited 1048576 "$zcio" send --quiet 127.0.0.1:7901 "$tmp/file" >"$tmp/log" 2>&1 &&
 	grep -q "RLIMIT_MEMLOCK" "$tmp/log"
