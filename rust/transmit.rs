@@ -261,9 +261,11 @@ impl<'a> Batch<'a> {
         let most = batch(areas.iter().map(|a| a.used), BATCH_PAGES);
         let (pool, areas) = first_pool(&mm.mmap_read_lock(), areas, most)?;
         let base = areas.first().ok_or(EFAULT)?.base;
-        let (areas, mut stand_ins) = Self::reserve(&pool, areas)?;
+        // Before the pages that stand in, which have to be given back after an error.
         let mut slots = KVVec::with_capacity(areas.len(), GFP_KERNEL)?;
-        let mut pages = KVVec::with_capacity(stand_ins.len(), GFP_KERNEL)?;
+        let need = areas.iter().map(|a| a.used).sum();
+        let mut pages = KVVec::with_capacity(need, GFP_KERNEL)?;
+        let (areas, mut stand_ins) = Self::reserve(&pool, areas)?;
         reached(Point::WritevReserved);
 
         let result = {
