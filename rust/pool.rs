@@ -18,6 +18,7 @@ use crate::context::Context;
 use crate::fifo::Fifo;
 use crate::ground::debug::{reached, Point};
 use crate::ground::page::OwnedPage;
+use crate::ground::poll::free_read;
 use crate::ground::vma::{Found, Mapping};
 use crate::plan::transmit::at_rest;
 use crate::plan::PAGE_SIZE;
@@ -167,6 +168,7 @@ impl Pool {
         if account.charge(Holder::Pool, n - pages.len()).is_ok() {
             return Ok(());
         }
+        free_read();
         let mut state = self.state.lock();
         for _ in 0..state.leaving.len() {
             let Some(page) = state.leaving.pop() else {

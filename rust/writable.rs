@@ -6,7 +6,7 @@
 //! Lock order: the mutex here comes before a pool's, and is not held with any other.
 
 use crate::charge::Account;
-use crate::ground::poll::{Poller, Waiters};
+use crate::ground::poll::{free_read, Poller, Waiters};
 use crate::pool::State;
 use kernel::new_mutex;
 use kernel::prelude::*;
@@ -47,7 +47,11 @@ impl Writable {
     /// `poll()`: whether there is room. If there is none, the poller looks again soon.
     pub(crate) fn poll(&self, poller: &Poller<'_>, account: &Account) -> bool {
         self.waiters.add(poller);
-        let has_room = self.has_room(account);
+        let mut has_room = self.has_room(account);
+        if !has_room {
+            free_read();
+            has_room = self.has_room(account);
+        }
         if !has_room {
             self.waiters.look_soon();
         }

@@ -5,11 +5,16 @@
  * wait, and they look themselves, in their own time. It does not start itself again:
  * whoever looks and finds nothing starts it.
  */
+#include <linux/cpumask.h>
 #include <linux/jiffies.h>
+#include <linux/nodemask.h>
+#include <linux/percpu.h>
 #include <linux/poll.h>
+#include <linux/skbuff.h>
 #include <linux/slab.h>
 #include <linux/timer.h>
 #include <linux/wait.h>
+#include <net/hotdata.h>
 
 #include "shim.h"
 
@@ -59,4 +64,30 @@ void zcio_waiters_look_soon(struct zcio_waiters *w)
 {
 	if (wq_has_sleeper(&w->head))
 		timer_reduce(&w->tick, jiffies + msecs_to_jiffies(TICK_MS));
+}
+
+/*
+ * A receiver leaves the skbs that it has read to the processor that they came from, which
+ * frees them when it next receives something: on a quiet machine never. As
+ * skb_defer_node_flush() does, which modules cannot call, for all processors.
+ */
+void zcio_free_read_skbs(void)
+{
+	int cpu, node;
+
+	for_each_possible_cpu(cpu) {
+		for_each_node(node) {
+			struct skb_defer_node *sdn =
+				per_cpu_ptr(net_hotdata.skb_defer_nodes, cpu) + node;
+			struct llist_node *list;
+			struct sk_buff *skb, *next;
+
+			if (llist_empty(&sdn->defer_list))
+				continue;
+			atomic_long_set(&sdn->defer_count, 0);
+			list = llist_del_all(&sdn->defer_list);
+			llist_for_each_entry_safe(skb, next, list, ll_node)
+				napi_consume_skb(skb, 0);
+		}
+	}
 }

@@ -8,6 +8,13 @@ use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::prelude::*;
 
+/// Frees what receivers have read and the stack keeps to free later: pages sent to them come
+/// home only then.
+pub(crate) fn free_read() {
+    // SAFETY: No preconditions but a task's context, in which everything here runs.
+    unsafe { shim::zcio_free_read_skbs() }
+}
+
 /// A `poll()` under way.
 ///
 /// # Invariants

@@ -182,5 +182,6 @@ void zcio_waiters_free(struct zcio_waiters *w);
 void zcio_waiters_add(struct zcio_waiters *w, struct file *file,
 		      struct poll_table_struct *table);
 void zcio_waiters_look_soon(struct zcio_waiters *w);
+void zcio_free_read_skbs(void);
 
 #endif

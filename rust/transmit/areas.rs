@@ -5,6 +5,7 @@
 
 use crate::context::{Context, Done};
 use crate::ground::frame;
+use crate::ground::poll::free_read;
 use crate::ground::uapi::{IoVec, KeptArea};
 use crate::ground::vma::{self, Found, Kept};
 use crate::plan::area::{self, Area, Rooms};
@@ -23,6 +24,7 @@ pub(crate) fn kept(args: &mut KeptArea) -> Result<Done> {
     if !whole || base.checked_add(len).is_none() || args.reserved != [0; 4] {
         return Err(EINVAL);
     }
+    free_read();
     let task = kernel::current!();
     let mm = task.mm().ok_or(EFAULT)?.mmap_read_lock();
     let found = vma::find::<Pool>(&mm, base).filter(|found| found.contains(base, len));
