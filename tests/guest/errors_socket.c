@@ -205,7 +205,7 @@ TEST_F(fd, ktls_is_EOPNOTSUPP)
 	int rx, tx;
 
 	zt_tcp(_metadata, ZT_LO4, &rx, &tx);
-	if (setsockopt(rx, SOL_TCP, TCP_ULP, "tls", sizeof("tls")))
+	if (setsockopt(rx, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")))
 		SKIP(return, "the module tls does not load: %s", strerror(errno));
 	zt_send(_metadata, tx, 500, 0);
 	zt_arrived(_metadata, rx, 500);

@@ -43,11 +43,14 @@ static void set(struct __test_metadata *_metadata, int fd, int option, int value
 		TH_LOG("option %d: %m", option);
 }
 
+/* Kinds of a TCP header's options (RFC 9293, RFC 7323). */
+enum { OPTION_MSS = 2, OPTION_WINDOW_SCALE = 3, OPTION_TIMESTAMPS = 8 };
+
 /* The connection goes on with another socket, @back bytes before where it was. */
 static void take_over(struct __test_metadata *_metadata, enum zt_path path, struct zt *z, int back)
 {
 	struct tcp_repair_opt options[] = {
-		{ TCPOPT_MAXSEG, 60000 }, { TCPOPT_TIMESTAMP, 0 }, { TCPOPT_WINDOW, 7 | 7 << 16 },
+		{ OPTION_MSS, 60000 }, { OPTION_TIMESTAMPS, 0 }, { OPTION_WINDOW_SCALE, 7 | 7 << 16 },
 	};
 	struct tcp_repair_window window;
 	struct sockaddr_in here, there;

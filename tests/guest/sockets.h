@@ -8,9 +8,9 @@
 
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
+#include <linux/tcp.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -248,14 +248,19 @@ ZT_UNUSED static void zt_arrived(struct __test_metadata *_metadata, int fd, int 
 	}
 }
 
-/* Segments that were sent again on this connection. */
-ZT_UNUSED static uint32_t zt_resent(struct __test_metadata *_metadata, int fd)
+ZT_UNUSED static struct tcp_info zt_tcp_info(struct __test_metadata *_metadata, int fd)
 {
-	struct tcp_info info;
+	struct tcp_info info = {};
 	socklen_t len = sizeof(info);
 
 	ASSERT_EQ(0, getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len));
-	return info.tcpi_total_retrans;
+	return info;
+}
+
+/* Segments that were sent again on this connection. */
+ZT_UNUSED static uint32_t zt_resent(struct __test_metadata *_metadata, int fd)
+{
+	return zt_tcp_info(_metadata, fd).tcpi_total_retrans;
 }
 
 /* Waits until the peer has all that was sent on @fd, and this end has let go of it. */

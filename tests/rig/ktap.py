@@ -83,3 +83,18 @@ def judge(text, status, timed_out=False):
     elif status not in (0, 4) and not cases.failed:
         cases.problems.append(f"exit status {status}, though no case failed")
     return cases
+
+
+def reasons(text, most=8):
+    """What a program said before each case that failed: the last lines since the case before."""
+    said, shown = [], []
+    for line in text.splitlines():
+        match = RESULT.match(line)
+        if not match:
+            said.append(line)
+            continue
+        if match[2] and said:
+            shown += [*said[-most:], line]
+        said = []
+    # Of a program that died, what it said last.
+    return shown or said[-most:]

@@ -86,6 +86,14 @@ class Parse(unittest.TestCase):
         cases = ktap.judge("1..0 # SKIP no device\n", 0)
         self.assertEqual((len(cases.skipped), cases.problems), (1, []))
 
+    def test_reasons(self):
+        shown = ktap.reasons(HARNESS)
+        self.assertIn("global.closes", shown[-1])
+        self.assertTrue(any("Expected" in line for line in shown), shown)
+        self.assertFalse(any("global.opens" in line for line in shown), shown)
+        self.assertEqual(ktap.reasons("ok 1 a\n# Segmentation fault\n"), ["# Segmentation fault"])
+        self.assertEqual(ktap.reasons("1..1\nok 1 a\n"), [])
+
 
 if __name__ == "__main__":
     unittest.main()
