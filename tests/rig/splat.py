@@ -56,6 +56,11 @@ ALLOWED = [re.compile(pattern) for pattern in (
     r"ACPI BIOS (Warning|Error)",                # QEMU's tables, before anything of ours runs
 )]
 
+# The OOM killer's account of a kill in a memory cgroup that a test has made for it.
+OOM = re.compile(r"invoked oom-killer|Memory cgroup out of memory")
+MEANT = re.compile(r"^oom-kill:constraint=CONSTRAINT_MEMCG\b.*\boom_memcg=/zcio-oom,")
+OOM_LINES = 200     # in which it says which cgroup it is
+
 STAMP = re.compile(r"^(<\d+>)?\[\s*\d+\.\d+\](\[\s*[TC]\d+\])?\s?")
 MARKER = "zcio-rig: test "   # what the runner writes before each test
 AFTER = 40      # lines shown after the first
@@ -70,6 +75,15 @@ def text_of(line):
 def starts(text):
     return (any(p.search(text) for p in STARTS)
             and not any(p.search(text) for p in ALLOWED))
+
+
+def meant_oom(lines, n):
+    """The last line of the OOM killer's account that begins at line n, if a test meant it; or None."""
+    for m in range(n, min(n + OOM_LINES, len(lines))) if OOM.search(lines[n]) else ():
+        if lines[m].startswith("oom-kill:"):
+            killed = m + 1 < len(lines) and OOM.search(lines[m + 1])
+            return m + bool(killed) if MEANT.search(lines[m]) else None
+    return None
 
 
 class Splat(list):
@@ -88,6 +102,10 @@ def scan(lines):
         if text.startswith(MARKER):
             test = text.removeprefix(MARKER)
         if n <= last or not starts(text):
+            continue
+        meant = meant_oom(lines, n)
+        if meant is not None:
+            last = meant
             continue
         last = min(n + AFTER, len(lines) - 1)
         for m in range(n + 1, last + 1):

@@ -197,6 +197,17 @@ BENIGN = """[    0.000000] Linux version 7.3.4+deb13-amd64 (debian-kernel@lists.
 [    3.000000] e1000e 0000:00:05.0 zc0: NIC Link is Up 1000 Mbps Full Duplex, Flow Control: Rx/Tx
 """
 
+OOM = """[   26.058780] python3 invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0
+[   26.062622] Call Trace:
+[   26.065131]  __mem_cgroup_charge+0x2c/0x80
+[   26.065825]  </TASK>
+[   26.073683] Memory cgroup stats for /zcio-oom:
+""" + "[   26.074712] inactive_anon 4210688\n" * 80 + """\
+[   26.080254] oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,\
+oom_memcg=/zcio-oom,task_memcg=/zcio-oom,task=python3,pid=152,uid=0
+[   26.085284] Memory cgroup out of memory: Killed process 152 (python3) total-vm:76724kB
+"""
+
 
 class Scan(unittest.TestCase):
     def test_each_kind_is_found_once(self):
@@ -212,6 +223,18 @@ class Scan(unittest.TestCase):
     def test_a_splat_ends_at_its_end_mark(self):
         found = splat.scan((SPLATS["oops"] + "\n" + SPLATS["bad rss"]).splitlines())
         self.assertEqual([len(s) for s in found], [5, 1])
+
+    def test_a_kill_in_the_cgroup_made_for_it(self):
+        self.assertEqual(splat.scan(OOM.splitlines()), [])
+        found = splat.scan((OOM + SPLATS["bad rss"]).splitlines())
+        self.assertEqual(len(found), 1)
+        self.assertIn(found[0][0], SPLATS["bad rss"])
+
+    def test_a_kill_elsewhere(self):
+        for was, now in (("oom_memcg=/zcio-oom,", "oom_memcg=/zcio-oom2,"), ("oom_memcg=/zcio-oom,", "oom_memcg=/,"),
+                         ("CONSTRAINT_MEMCG", "CONSTRAINT_NONE"), ("oom-kill:", "")):
+            found = splat.scan(OOM.replace(was, now).splitlines())
+            self.assertIn("invoked oom-killer", found[0][0])
 
     def test_carriage_returns_of_a_serial_line(self):
         found = splat.scan([SPLATS["refcount"] + "\r\n"])
