@@ -119,7 +119,8 @@ class Sender:
         info = Info(fd=sock.fileno())
         if lib.zcio_info(self.context, sock.fileno(), ctypes.byref(info)):
             raise failed("zcio_info")
-        self.head = info.head_room
+        # A payload that begins with a page: a receiver on this machine can map whole pages.
+        self.head = -(-info.head_room // self.page) * self.page
         self.area = -(-(self.head + size + info.tail_room) // self.page) * self.page
         self.pool = lib.zcio_pool(self.context, count * self.area)
         if not self.pool:
