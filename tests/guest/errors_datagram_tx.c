@@ -78,25 +78,6 @@ static void works(struct __test_metadata *_metadata, FIXTURE_DATA(udp) *self)
 	zt_nothing(_metadata, z->tx);
 }
 
-TEST_F(udp, head_room_too_small_is_EINVAL)
-{
-	const size_t offsets[] = { 0, 1, 64, self->head - 64, self->head - 1 };
-	struct zt *z = &self->d.z;
-	struct zcio_writev call;
-	pair iov[2];
-
-	for (int i = 0; i < ARRAY_SIZE(offsets); i++) {
-		tx_place(z, iov[0], 0, self->head, 500, 0);
-		tx_place(z, iov[1], 4, offsets[i], 500, 0);
-		call = zt_writev_call(z, iov, 2);
-		ASSERT_EQ(-EINVAL, zt_writev_raw(z->dev, &call));
-		ASSERT_EQ(1, call.error_index);
-		tx_still(_metadata, iov[0], 0, false);
-		tx_still(_metadata, iov[1], 0, false);
-	}
-	works(_metadata, self);
-}
-
 TEST_F(udp, segment_that_is_no_size_is_EINVAL)
 {
 	fails(_metadata, self, 1000, (struct zcio_writev){ .segment = 65536 }, EINVAL, false);
@@ -323,35 +304,18 @@ TEST_F(udp, dropped_when_somebody_has_a_copy_leaves_them_the_pages)
 static bool jam(struct __test_metadata *_metadata, FIXTURE_DATA(udp) *self, enum zt_path path)
 {
 	int size = 40000;
-	sigset_t set;
 
 	if (path < ZT_WIRE4 || !strcmp(getenv("ZCIO_NIC"), "lo"))
 		return false;
 	self->rigged = true;
-	if (!shell("modprobe sch_tbf && tc qdisc replace dev zc0 root tbf rate 8bit burst 20kb limit 64mb"))
+	if (!tx_jam(path))
 		return false;
 	/* Nobody asks for the peer's address behind what waits. */
 	ASSERT_EQ(0, system("mac=$(ip -n peer -o link show zc1 | sed -E 's/.*ether ([^ ]*).*/\\1/'); "
 			    "for a in $ZCIO_PEER4 $ZCIO_PEER6; do "
 			    "ip neigh replace $a lladdr $mac dev zc0 nud permanent || exit 1; done"));
 	ASSERT_EQ(0, setsockopt(self->d.z.rx, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)));
-	/* The shell's end must not wake who waits. */
-	sigemptyset(&set);
-	sigaddset(&set, SIGCHLD);
-	ASSERT_EQ(0, pthread_sigmask(SIG_BLOCK, &set, NULL));
 	return true;
-}
-
-/* The device is fast again, and looks at its queue: one more packet makes it. */
-static void unjam(struct __test_metadata *_metadata, enum zt_path path)
-{
-	struct zt_addr to = zt_addr(_metadata, path, true);
-	int fd = zt_socket(_metadata, path, false, SOCK_DGRAM);
-
-	ASSERT_EQ(0, system("tc qdisc change dev zc0 root tbf rate 10gbit burst 10mb limit 64mb"));
-	to.in.sin_port = htons(9);
-	ASSERT_EQ(1, sendto(fd, "x", 1, 0, &to.sa, to.len));
-	close(fd);
 }
 
 static void prepare(FIXTURE_DATA(udp) *self, pair *iov)
@@ -400,7 +364,7 @@ TEST_F(udp, full_send_buffer_ends_a_call_that_may_not_wait)
 	ASSERT_LT(0, calls);
 	ASSERT_EQ(0, taken);
 	went(_metadata, self, iov, 0);
-	unjam(_metadata, variant->path);
+	tx_unjam(_metadata, variant->path);
 	for (int i = 0; i < calls; i++)
 		for (int j = 0; j < took[i]; j++)
 			tx_arrives(_metadata, z->tx, EACH, dg_pos(j));
@@ -435,7 +399,7 @@ TEST_F(udp, signal_ends_a_call_that_waits)
 		went(_metadata, self, iov, again.ret < 0 ? 0 : again.ret);
 	} while (again.ret > 0);
 	ASSERT_EQ(-EINTR, again.ret);
-	unjam(_metadata, variant->path);
+	tx_unjam(_metadata, variant->path);
 	for (int i = 0; i < c.ret; i++)
 		tx_arrives(_metadata, z->tx, EACH, dg_pos(i));
 }
@@ -450,7 +414,7 @@ TEST_F(udp, call_that_waits_sends_all_when_there_is_room)
 		SKIP(return, "no device that can be slowed down");
 	prepare(self, iov);
 	caller_start(_metadata, &c);
-	unjam(_metadata, variant->path);
+	tx_unjam(_metadata, variant->path);
 	caller_join(_metadata, &c);
 	ASSERT_EQ(WAITING, c.ret);
 	went(_metadata, self, iov, WAITING);

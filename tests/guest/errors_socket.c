@@ -428,4 +428,49 @@ TEST_F(fd, interface_that_goes_down_is_ENETDOWN_as_recv)
 	ASSERT_EQ(-EAGAIN, zt_readv(self->z.dev, zero, self->region, 1, NULL, ZCIO_DONTWAIT));
 }
 
+/* send() and zc_writev say @err, or send. */
+static void both_send(struct __test_metadata *_metadata, FIXTURE_DATA(fd) *self, int plain, int zero,
+		      int err)
+{
+	ASSERT_EQ(err ? -1 : 1000, send(plain, self->area[0][1].iov_base, 1000, 0));
+	ASSERT_TRUE(!err || err == errno) TH_LOG("%m");
+	ASSERT_EQ(err ? -1 : 1, zc_writev(zero, self->area, 1));
+	ASSERT_TRUE(!err || err == errno) TH_LOG("%m");
+	if (!err) {
+		ASSERT_EQ(ZT_PAGE, zt_zeros(self->z.pool, ZT_PAGE));
+		zt_fill(self->z.pool, ZT_PAGE, 0);
+	}
+	zt_unchanged(_metadata, &self->z);
+}
+
+TEST_F(fd, frame_to_an_interface_that_is_down_fails_as_with_send)
+{
+	/* When it is up again, that it was down is told once. */
+	static const struct { const char *what; int errs[2]; } steps[] = {
+		{ "add zcdown type dummy", { ENETDOWN, ENETDOWN } },
+		{ "set zcdown up", { ENETDOWN, 0 } },
+		{ "set zcdown down", { ENETDOWN, ENETDOWN } },
+		{ "set zcdown up", { ENETDOWN, 0 } },
+		{ "del zcdown", { ENXIO, ENXIO } },
+	};
+	struct sockaddr_ll at = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_LOOP) };
+	int sockets[2];
+
+	ASSERT_EQ(0, unshare(CLONE_NEWNET));
+	for (int i = 0; i < ARRAY_SIZE(steps); i++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "ip link %s", steps[i].what);
+		if (system(line))
+			SKIP(return, "no dummy device");
+		for (int j = 0; !i && j < 2; j++) {
+			sockets[j] = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+			at.sll_ifindex = if_nametoindex("zcdown");
+			ASSERT_EQ(0, bind(sockets[j], (struct sockaddr *)&at, sizeof(at)));
+		}
+		for (int j = 0; j < 2; j++)
+			both_send(_metadata, self, sockets[0], sockets[1], steps[i].errs[j]);
+	}
+}
+
 TEST_HARNESS_MAIN

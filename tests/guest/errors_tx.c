@@ -6,59 +6,53 @@
  *
  * widths: 64, 32
  */
-#include "flow.h"
+#include "datagram_tx.h"
 #include "refused.h"
 
 FIXTURE(tx)
 {
-	struct zt z;		/* zc_writev works on rx; @f tells what comes from there */
-	struct flow f;
-};
-
-FIXTURE_VARIANT(tx)
-{
+	struct zt z;		/* zc_writev works on rx; tx gets what comes from there */
 	enum flow_kind kind;
+	size_t head;		/* room that a payload needs before it */
 };
 
-FIXTURE_VARIANT_ADD(tx, tcp4) { TCP4 };
-FIXTURE_VARIANT_ADD(tx, tcp6) { TCP6 };
+FLOW_KINDS(tx);
 
 FIXTURE_SETUP(tx)
 {
 	struct zt *z = &self->z;
 
 	zt_open(_metadata, z, 8, 64);
-	flow_open(_metadata, &self->f, variant->kind, false);
-	z->rx = self->f.from;
+	tx_open(_metadata, z, variant->kind);
+	self->kind = variant->kind;
+	self->head = tx_room(_metadata, z, variant->kind);
 	zt_fill(z->pool, ZT_PAGES(64), 0);
 	zt_remember(_metadata, z, ZT_PAGES(8));
 }
-
-FIXTURE_TEARDOWN(tx)
-{
-	/* Had anything been sent, it would come before this. */
-	flow_put(_metadata, &self->f, 100);
-	flow_drain(_metadata, &self->f);
-}
-
-/* The peer gets the payload that GOOD() makes of a page. */
-static void comes(struct __test_metadata *_metadata, struct flow *f, size_t page)
-{
-	char buf[ETH_HLEN + 1000];
-	size_t len = f->header + 1000;
-
-	ASSERT_EQ((ssize_t)len, recv(f->to, buf, len, flow_streams(f) ? MSG_WAITALL : 0));
-	ASSERT_EQ(1000, zt_same(buf + f->header, 1000, ZT_PAGES(page) + 100));
-}
-
-typedef struct iovec pair[2];
 
 /* Pages [@page, @page + @pages) of the pool, payload of @len bytes at @offset in them. */
 #define AREA(page, pages, offset, len) \
 	{ zt_iov(self->z.pool + ZT_PAGES(page), ZT_PAGES(pages)), \
 	  zt_iov(self->z.pool + ZT_PAGES(page) + (offset), (len)) }
 
-#define GOOD(page) AREA(page, 1, 100, 1000)
+#define GOOD(page) AREA(page, 1, self->head + 100, 1000)
+
+/* The peer gets the payload that GOOD() makes of a page. */
+static void comes(struct __test_metadata *_metadata, FIXTURE_DATA(tx) *self, size_t page)
+{
+	tx_comes(_metadata, self->kind, self->z.tx, 1000, ZT_PAGES(page) + self->head + 100);
+}
+
+FIXTURE_TEARDOWN(tx)
+{
+	pair iov[] = { GOOD(0) };
+
+	/* Had anything been sent, it would come before this. */
+	zt_fill(self->z.pool, ZT_PAGE, 0);
+	ASSERT_EQ(1, zc_writev(self->z.rx, iov, 1));
+	comes(_metadata, self, 0);
+	zt_nothing(_metadata, self->z.tx);
+}
 
 TEST_F(tx, count_0_is_EINVAL)
 {
@@ -87,7 +81,7 @@ TEST_F(tx, count_above_1024_is_EINVAL)
 
 	for (int i = 0; i < ARRAY_SIZE(iov); i++) {
 		iov[i][0] = zt_iov(pool + ZT_PAGES(i), ZT_PAGE);
-		iov[i][1] = zt_iov(pool + ZT_PAGES(i), 10);
+		iov[i][1] = zt_iov(pool + ZT_PAGES(i) + self->head, 10);
 	}
 	WRITE_REFUSED(EINVAL, -1, iov);
 	EXPECT_EQ(-1, zc_writev(self->z.rx, iov, ARRAY_SIZE(iov)));
@@ -114,21 +108,21 @@ TEST_F(tx, overlap_identical_is_EINVAL)
 
 TEST_F(tx, overlap_partial_is_EINVAL)
 {
-	pair iov[] = { AREA(0, 2, 0, 10), AREA(1, 2, ZT_PAGE, 10) };
+	pair iov[] = { AREA(0, 2, self->head, 10), AREA(1, 2, ZT_PAGE + self->head, 10) };
 
 	overlap(_metadata, &self->z, iov, 2, 0, 1);
 }
 
 TEST_F(tx, overlap_inside_is_EINVAL)
 {
-	pair iov[] = { AREA(0, 8, 0, 10), AREA(5, 1, 0, 10) };
+	pair iov[] = { AREA(0, 8, self->head, 10), AREA(5, 1, self->head, 10) };
 
 	overlap(_metadata, &self->z, iov, 2, 0, 1);
 }
 
 TEST_F(tx, overlap_in_falling_order_is_EINVAL)
 {
-	pair iov[] = { GOOD(7), AREA(3, 2, 0, 10), AREA(2, 2, 0, 10), GOOD(0) };
+	pair iov[] = { GOOD(7), AREA(3, 2, self->head, 10), AREA(2, 2, self->head, 10), GOOD(0) };
 
 	overlap(_metadata, &self->z, iov, 4, 1, 2);
 }
@@ -150,18 +144,18 @@ TEST_F(tx, adjacent_areas_in_any_order_are_good)
 	pair iov[] = { GOOD(10), GOOD(8), GOOD(9) };
 
 	ASSERT_EQ(3, zc_writev(self->z.rx, iov, 3));
-	comes(_metadata, &self->f, 10);
-	comes(_metadata, &self->f, 8);
-	comes(_metadata, &self->f, 9);
+	comes(_metadata, self, 10);
+	comes(_metadata, self, 8);
+	comes(_metadata, self, 9);
 }
 
 TEST_F(tx, wrap_around_is_EINVAL)
 {
-	char *p = self->z.pool;
-	pair area[] = { { zt_iov(p, -ZT_PAGE), zt_iov(p, 10) } };
-	pair top[] = { GOOD(1), { zt_iov(-ZT_PAGE, ZT_PAGES(2)), zt_iov(-ZT_PAGE, 10) } };
-	pair payload[] = { { zt_iov(p, ZT_PAGE), zt_iov(p + 10, SIZE_MAX) } };
-	pair back[] = { GOOD(0), { zt_iov(p + ZT_PAGE, ZT_PAGE), zt_iov(p + ZT_PAGE + 50, -40UL) } };
+	char *p = self->z.pool, *at = p + self->head;
+	pair area[] = { { zt_iov(p, -ZT_PAGE), zt_iov(at, 10) } };
+	pair top[] = { GOOD(1), { zt_iov(-ZT_PAGE, ZT_PAGES(2)), zt_iov(-ZT_PAGE + self->head, 10) } };
+	pair payload[] = { { zt_iov(p, ZT_PAGE), zt_iov(at + 10, SIZE_MAX) } };
+	pair back[] = { GOOD(0), { zt_iov(p + ZT_PAGE, ZT_PAGE), zt_iov(at + ZT_PAGE + 50, -40UL) } };
 
 	WRITE_REFUSED(EINVAL, 0, area);
 	WRITE_REFUSED(EINVAL, 1, top);
@@ -171,11 +165,11 @@ TEST_F(tx, wrap_around_is_EINVAL)
 
 TEST_F(tx, area_not_page_aligned_is_EINVAL)
 {
-	char *p = self->z.pool;
-	pair base[] = { { zt_iov(p + 1, ZT_PAGE), zt_iov(p + 10, 10) } };
-	pair length[] = { GOOD(0), { zt_iov(p + ZT_PAGE, ZT_PAGE - 1), zt_iov(p + ZT_PAGE, 10) } };
-	pair longer[] = { { zt_iov(p, ZT_PAGE + 512), zt_iov(p, 10) } };
-	pair both[] = { { zt_iov(p + 2048, 2048), zt_iov(p + 2048, 10) } };
+	char *p = self->z.pool, *at = p + self->head;
+	pair base[] = { { zt_iov(p + 1, ZT_PAGE), zt_iov(at + 10, 10) } };
+	pair length[] = { GOOD(0), { zt_iov(p + ZT_PAGE, ZT_PAGE - 1), zt_iov(at + ZT_PAGE, 10) } };
+	pair longer[] = { { zt_iov(p, ZT_PAGE + 512), zt_iov(at, 10) } };
+	pair both[] = { { zt_iov(p + 2048, 2048), zt_iov(at + 2048, 10) } };
 
 	WRITE_REFUSED(EINVAL, 0, base);
 	WRITE_REFUSED(EINVAL, 1, length);
@@ -194,7 +188,7 @@ TEST_F(tx, payload_outside_its_area_is_EINVAL)
 {
 	char *p = self->z.pool;
 	pair before[] = { { zt_iov(p + ZT_PAGE, ZT_PAGE), zt_iov(p, 100) } };
-	pair behind[] = { GOOD(0), AREA(1, 1, ZT_PAGE, 100) };
+	pair behind[] = { GOOD(0), AREA(1, 1, ZT_PAGE + self->head, 100) };
 	pair across_start[] = { { zt_iov(p + ZT_PAGE, ZT_PAGE), zt_iov(p + ZT_PAGE - 1, 100) } };
 	pair across_end[] = { AREA(0, 1, ZT_PAGE - 99, 100) };
 	pair around[] = { { zt_iov(p + ZT_PAGE, ZT_PAGE), zt_iov(p, ZT_PAGES(3)) } };
@@ -208,12 +202,27 @@ TEST_F(tx, payload_outside_its_area_is_EINVAL)
 	WRITE_REFUSED(EINVAL, 0, elsewhere);
 }
 
+TEST_F(tx, head_room_too_small_is_EINVAL)
+{
+	const size_t offsets[] = { 0, 1, 64, self->head - 64, self->head - 1 };
+
+	if (!self->head)
+		SKIP(return, "TCP has its headers elsewhere");
+	for (int i = 0; i < ARRAY_SIZE(offsets); i++) {
+		pair iov[] = { GOOD(0), AREA(4, 1, offsets[i], 500) };
+
+		WRITE_REFUSED(EINVAL, 1, iov);
+	}
+}
+
 TEST_F(tx, payload_empty_is_EINVAL)
 {
 	pair start[] = { AREA(0, 1, 0, 0) };
 	pair middle[] = { GOOD(0), AREA(1, 1, 500, 0) };
 	pair end[] = { AREA(0, 1, ZT_PAGE, 0) };
 
+	if (self->head)
+		SKIP(return, "an empty datagram is one, too");
 	WRITE_REFUSED(EINVAL, 0, start);
 	WRITE_REFUSED(EINVAL, 1, middle);
 	WRITE_REFUSED(EINVAL, 0, end);
@@ -241,6 +250,9 @@ TEST_F(tx, reserved_field_is_EINVAL)
 		call.reserved[i] = 1ULL << (i * 16);
 		zt_writev_fails(_metadata, &self->z, call, EINVAL, -1, iov, sizeof(iov));
 	}
+	call = zt_writev_call(&self->z, iov, 1);
+	call.reserved32 = 1;
+	zt_writev_fails(_metadata, &self->z, call, EINVAL, -1, iov, sizeof(iov));
 }
 
 TEST_F(tx, array_unreadable_is_EFAULT)
@@ -275,7 +287,7 @@ TEST_F(tx, array_that_cannot_be_written_is_good)
 	memcpy(p, iov, sizeof(iov));
 	ASSERT_EQ(0, mprotect(p, ZT_PAGE, PROT_READ));
 	ASSERT_EQ(1, zc_writev(self->z.rx, (void *)p, 1));
-	comes(_metadata, &self->f, 8);
+	comes(_metadata, self, 8);
 }
 
 TEST_F(tx, payload_array_that_cannot_be_written_is_EFAULT)
@@ -296,14 +308,15 @@ TEST_F(tx, payload_array_that_cannot_be_written_is_EFAULT)
 TEST_F(tx, area_outside_every_pool_is_EFAULT)
 {
 	char *heap = aligned_alloc(ZT_PAGE, ZT_PAGES(4)), *hole = two_pages_and_a_hole(_metadata);
-	pair plain[] = { GOOD(0), { zt_iov(heap, ZT_PAGE), zt_iov(heap, 100) } };
-	pair window[] = { { zt_iov(self->z.win, ZT_PAGE), zt_iov(self->z.win, 100) } };
+	size_t head = self->head, kernel_half = (size_t)0xffff888000000000ULL;
+	pair plain[] = { GOOD(0), { zt_iov(heap, ZT_PAGE), zt_iov(heap + head, 100) } };
+	pair window[] = { { zt_iov(self->z.win, ZT_PAGE), zt_iov(self->z.win + head, 100) } };
 	pair nothing[] = {
-		{ zt_iov(hole + ZT_PAGES(2), ZT_PAGE), zt_iov(hole + ZT_PAGES(2), 100) },
+		{ zt_iov(hole + ZT_PAGES(2), ZT_PAGE), zt_iov(hole + ZT_PAGES(2) + head, 100) },
 	};
-	pair null[] = { { zt_iov(NULL, ZT_PAGE), zt_iov(NULL, 100) } };
+	pair null[] = { { zt_iov(NULL, ZT_PAGE), zt_iov(head, 100) } };
 	pair kernel[] = {
-		{ zt_iov(0xffff888000000000UL, ZT_PAGE), zt_iov(0xffff888000000000UL, 100) },
+		{ zt_iov(kernel_half, ZT_PAGE), zt_iov(kernel_half + head, 100) },
 	};
 
 	memset(heap, 7, ZT_PAGES(4));
@@ -319,9 +332,9 @@ TEST_F(tx, area_outside_every_pool_is_EFAULT)
 
 TEST_F(tx, area_half_outside_its_pool_is_EFAULT)
 {
-	pair behind[] = { GOOD(0), AREA(63, 2, 0, 100) };
+	pair behind[] = { GOOD(0), AREA(63, 2, self->head, 100) };
 	pair before[] = { AREA(-1, 2, ZT_PAGE, 100) };
-	pair large[] = { AREA(0, 1 << 10, 0, 100) };
+	pair large[] = { AREA(0, 1 << 10, self->head, 100) };
 
 	WRITE_REFUSED(EFAULT, 1, behind);
 	WRITE_REFUSED(EFAULT, 0, before);
@@ -330,7 +343,7 @@ TEST_F(tx, area_half_outside_its_pool_is_EFAULT)
 
 TEST_F(tx, area_with_an_unmapped_middle_is_EFAULT)
 {
-	pair across[] = { AREA(16, 5, 0, ZT_PAGES(5)) };
+	pair across[] = { AREA(16, 5, self->head, ZT_PAGES(5) - self->head) };
 	pair gone[] = { GOOD(17), GOOD(18) };
 
 	ASSERT_EQ(0, munmap(self->z.pool + ZT_PAGES(18), ZT_PAGE));
