@@ -16,30 +16,36 @@
 struct writing {
 	struct zt *z;
 	size_t head, segment;
+	size_t least;		/* bytes of a payload */
 	pair iov[COUNT];
 	struct zcio_writev call;
 };
 
-/* Datagrams: one packet, one that is fragmented, an empty one. */
+/* Datagrams: one packet, one that is fragmented, an empty one. Frames: whole, all of them. */
 static const size_t lengths[COUNT] = { 1400, 65507, 0 };
 
 FIXTURE(datagram_tx)
 {
 	struct fail f;
-	struct dg d;
 };
 
 FIXTURE_VARIANT(datagram_tx)
 {
+	enum flow_kind kind;
 	enum how how;
 	size_t segment;
 	int flags;
 };
 
-FIXTURE_VARIANT_ADD(datagram_tx, one) { .how = ONE };
-FIXTURE_VARIANT_ADD(datagram_tx, all) { .how = ALL };
-FIXTURE_VARIANT_ADD(datagram_tx, segments_one) { .how = ONE, .segment = 1000 };
-FIXTURE_VARIANT_ADD(datagram_tx, kept_one) { .how = ONE, .flags = ZCIO_KEEP };
+FIXTURE_VARIANT_ADD(datagram_tx, one) { UDP4, ONE };
+FIXTURE_VARIANT_ADD(datagram_tx, all) { UDP4, ALL };
+FIXTURE_VARIANT_ADD(datagram_tx, segments_one) { UDP4, ONE, .segment = 1000 };
+FIXTURE_VARIANT_ADD(datagram_tx, kept_one) { UDP4, ONE, .flags = ZCIO_KEEP };
+FIXTURE_VARIANT_ADD(datagram_tx, packet_raw_one) { RAW, ONE };
+FIXTURE_VARIANT_ADD(datagram_tx, packet_raw_all) { RAW, ALL };
+FIXTURE_VARIANT_ADD(datagram_tx, packet_dgram_one) { COOKED, ONE };
+FIXTURE_VARIANT_ADD(datagram_tx, packet_dgram_all) { COOKED, ALL };
+FIXTURE_VARIANT_ADD(datagram_tx, packet_kept_one) { RAW, ONE, .flags = ZCIO_KEEP };
 
 FIXTURE_SETUP(datagram_tx)
 {
@@ -47,10 +53,8 @@ FIXTURE_SETUP(datagram_tx)
 
 	if (!fail_setup(_metadata, f, variant->how))
 		SKIP(return, FAIL_SKIP);
-	dg_open(_metadata, &self->d, ZT_LO4, DG_CONNECTED);
-	ASSERT_EQ(0, connect(self->d.z.rx, &self->d.from.sa, self->d.from.len));
-	self->d.z.pool = zt_pool(_metadata, self->d.z.ctx, 64);
-	f->z = self->d.z;
+	zt_open(_metadata, &f->z, 0, 64);
+	tx_open(_metadata, &f->z, variant->kind);
 }
 
 FIXTURE_TEARDOWN(datagram_tx)
@@ -62,7 +66,6 @@ FIXTURE_TEARDOWN(datagram_tx)
 	close(f->z.rx);
 	close(f->z.tx);
 	ASSERT_EQ(0, munmap(f->z.pool, ZT_PAGES(64)));
-	ASSERT_EQ(0, munmap(f->z.win, ZT_PAGES(DG_WINDOW)));
 	zcio_close(f->z.ctx);
 	fail_teardown(_metadata, f);
 }
@@ -72,9 +75,12 @@ static void before(struct __test_metadata *_metadata, struct fail *f)
 	struct writing *w = f->call;
 	size_t page = 0;
 
-	for (int i = 0; i < COUNT; i++)
+	for (int i = 0; i < COUNT; i++) {
+		size_t len = w->segment && i == 1 ? 60000 : lengths[i];
+
 		page = tx_place(w->z, w->iov[i], page, tx_offset(w->head, 5 * i),
-				w->segment && i == 1 ? 60000 : lengths[i], dg_pos(i));
+				len < w->least ? w->least : len, dg_pos(i));
+	}
 	w->call.taken = 0;
 }
 
@@ -129,7 +135,7 @@ TEST_F_TIMEOUT(datagram_tx, writev, 250)
 	struct fail *f = &self->f;
 	struct writing w = {
 		.z = &f->z, .head = tx_head(_metadata, f->z.ctx, f->z.rx),
-		.segment = variant->segment,
+		.segment = variant->segment, .least = variant->kind == RAW ? ETH_HLEN : 0,
 		.call = {
 			.fd = f->z.rx, .iovcnt = COUNT, .segment = variant->segment,
 			.flags = variant->flags,
