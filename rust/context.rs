@@ -2,7 +2,8 @@
 
 //! A context: one open of the device, with its account, counters and settings.
 
-use crate::charge::Account;
+use crate::charge::{Account, Holder};
+use crate::ground::errno;
 use crate::ground::uapi::{Counters, Payload};
 use crate::plan::ownership::WHYS;
 use crate::writable::Writable;
@@ -44,6 +45,23 @@ impl Context {
             },
             GFP_KERNEL,
         )?)
+    }
+
+    /// Does what may be ENOBUFS; then what the pools only keep for later is let go, and it is
+    /// done again. Not under the mutex of a window or a pool.
+    pub(crate) fn within_limit(&self, mut run: impl FnMut() -> Result) -> Result {
+        run().or_else(|e| {
+            if e != errno::no_buffers() {
+                return Err(e);
+            }
+            self.writable.trim(&self.account);
+            run()
+        })
+    }
+
+    /// Charges `n` pages.
+    pub(crate) fn charge(&self, holder: Holder, n: usize) -> Result {
+        self.within_limit(|| self.account.charge(holder, n))
     }
 
     /// Receives of fewer bytes are copied.

@@ -13,9 +13,10 @@
 //! Lock order: the pool's mutex comes after the mmap lock, in the calls and in the fault
 //! handler alike.
 
+mod state;
+
 use crate::charge::Holder;
 use crate::context::Context;
-use crate::fifo::Fifo;
 use crate::ground::debug::{reached, Point};
 use crate::ground::page::OwnedPage;
 use crate::ground::poll::free_read;
@@ -29,11 +30,10 @@ use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::{Arc, Mutex};
 
+pub(crate) use state::State;
+
 /// Most pages in one pool: 1 GiB.
 pub(crate) const MAX_PAGES: usize = 1 << 18;
-
-/// Sent pages that a small pool may keep waiting for, to use them again.
-const LEAVING_MIN: usize = 2048;
 
 /// How many sent pages that are still busy are looked at before giving up.
 const LOOKS: usize = 64;
@@ -47,38 +47,12 @@ pub(crate) struct Pool {
     state: Arc<Mutex<State>>,
 }
 
-/// A pool's pages.
-pub(crate) struct State {
-    /// The pages of the mapping; `None` where it was unmapped.
-    slots: KVVec<Option<OwnedPage>>,
-    /// Sent, and perhaps still read by somebody: oldest first.
-    leaving: Fifo,
-    /// How many of those the context has been told of.
-    told: usize,
-    /// Ours alone, content unknown.
-    spare: KVVec<OwnedPage>,
-    /// How many the last send wanted, if it did not find them.
-    wanted: usize,
-}
-
-impl State {
-    /// Whether a send would find its pages, if `room` more may be charged: one, or as many
-    /// as the last one that did not; but no more than there are with those on their way.
-    pub(crate) fn has_room(&self, room: usize) -> bool {
-        let sent = self.spare.len() + self.leaving.len();
-        let wanted = self.wanted.min(room.saturating_add(sent)).max(1);
-        let missing = wanted.saturating_sub(room);
-        let pages = Iterator::chain(self.spare.iter(), self.leaving.iter());
-        pages.filter(|page| page.is_back()).take(missing).count() == missing
-    }
-}
-
 impl Pool {
     /// A pool of `pages` pages of zeros, charged.
     pub(crate) fn new(context: Arc<Context>, pages: usize) -> Result<Self> {
         let source = Source::new(context.target())?;
         let mut slots = KVVec::with_capacity(pages, GFP_KERNEL_ACCOUNT)?;
-        context.account.charge(Holder::Pool, pages)?;
+        context.charge(Holder::Pool, pages)?;
         for _ in 0..pages {
             let page = source
                 .page()
@@ -89,14 +63,7 @@ impl Pool {
             }
         }
         context.account.allocated(pages);
-        let state = State {
-            slots,
-            leaving: Fifo::new(),
-            told: 0,
-            spare: KVVec::new(),
-            wanted: 0,
-        };
-        let state = Arc::pin_init(new_mutex!(state, "zcio_pool"), GFP_KERNEL)
+        let state = Arc::pin_init(new_mutex!(State::new(slots), "zcio_pool"), GFP_KERNEL)
             .inspect_err(|_| context.account.uncharge(Holder::Pool, pages))?;
         let pool = Self {
             context,
@@ -115,14 +82,14 @@ impl Pool {
     }
 
     /// `n` pages of zeros to stand in for pages that will be sent, recycled where possible.
-    /// Also makes room to take back as many, so that nothing after this can fail.
+    /// Also makes room to take back as many, so that nothing after this can fail: each of
+    /// them, or the page that it stands in for, comes to `give_back`, `sent` or `restore`.
     pub(crate) fn reserve(&self, n: usize) -> Result<KVVec<OwnedPage>> {
         let mut pages = KVVec::with_capacity(n, GFP_KERNEL)?;
         {
             let mut state = self.state.lock();
             state.wanted = 0;
-            state.leaving.reserve(n)?;
-            state.spare.reserve(n, GFP_KERNEL)?;
+            state.promise(n)?;
             let mut looks = LOOKS;
             while pages.len() < n && looks > 0 {
                 let Some(page) = state.spare.pop().or_else(|| state.leaving.pop()) else {
@@ -132,14 +99,15 @@ impl Pool {
                     pages.push(page, GFP_KERNEL)?;
                 } else {
                     looks -= 1;
-                    self.retire(&mut state, page);
+                    state.retire(&self.context.account, page);
                 }
             }
-            self.tell(&mut state);
+            state.tell(&self.context.account);
         }
         let charged = self.charge_rest(&mut pages, n);
         pages.iter().for_each(OwnedPage::unseal);
         if let Err(e) = charged {
+            self.state.lock().settled(n - pages.len());
             self.give_back(pages);
             self.context.writable.full();
             return Err(e);
@@ -152,6 +120,7 @@ impl Pool {
                 Err(e) => {
                     let account = &self.context.account;
                     account.uncharge(Holder::Pool, missing - done);
+                    self.state.lock().settled(missing - done);
                     self.give_back(pages);
                     return Err(e);
                 }
@@ -162,72 +131,44 @@ impl Pool {
     }
 
     /// Charges what is missing of `n` pages. At the limit, every sent page is looked at
-    /// first; those that are still on their way stay charged.
+    /// first, of this pool and then of the context's others; those that are still on their
+    /// way stay charged.
     fn charge_rest(&self, pages: &mut KVVec<OwnedPage>, n: usize) -> Result {
         let account = &self.context.account;
         if account.charge(Holder::Pool, n - pages.len()).is_ok() {
             return Ok(());
         }
         free_read();
-        let mut state = self.state.lock();
-        for _ in 0..state.leaving.len() {
-            let Some(page) = state.leaving.pop() else {
-                break;
-            };
-            if pages.len() < n && page.refs() == 1 {
-                // There is room for all of them.
-                let _ = pages.push_within_capacity(page);
-            } else if page.is_back() || state.leaving.push(page).is_some() {
-                account.uncharge(Holder::Pool, 1);
+        {
+            let mut state = self.state.lock();
+            for _ in 0..state.leaving.len() {
+                let Some(page) = state.leaving.pop() else {
+                    break;
+                };
+                if pages.len() < n && page.refs() == 1 {
+                    // There is room for all of them.
+                    let _ = pages.push_within_capacity(page);
+                } else if page.is_back() || state.leaving.push(page).is_some() {
+                    account.uncharge(Holder::Pool, 1);
+                }
             }
+            state.tell(account);
         }
-        self.tell(&mut state);
-        let charged = account.charge(Holder::Pool, n - pages.len());
-        charged.inspect_err(|_| state.wanted = n)
+        let charged = self.context.charge(Holder::Pool, n - pages.len());
+        charged.inspect_err(|_| self.wants(n))
     }
 
-    /// Lets the context know how many sent pages are in line.
-    fn tell(&self, state: &mut State) {
-        let now = state.leaving.len();
-        let change = now as i64 - state.told as i64;
-        self.context.account.leaving_changed(change);
-        state.told = now;
+    /// A send did not find `n` pages: as many are waited for.
+    pub(crate) fn wants(&self, n: usize) {
+        self.state.lock().wanted = n;
     }
 
     /// Takes back pages that were reserved, or that stood in and are not needed.
     pub(crate) fn give_back(&self, pages: KVVec<OwnedPage>) {
         let mut state = self.state.lock();
+        state.settled(pages.len());
         for page in pages {
-            self.keep(&mut state, page);
-        }
-    }
-
-    /// Keeps a page for later, as long as that is not more than the mapping has.
-    fn keep(&self, state: &mut State, page: OwnedPage) {
-        let room = state.spare.len() < state.slots.len().max(LEAVING_MIN);
-        if !room || state.spare.push_within_capacity(page).is_err() {
-            self.context.account.uncharge(Holder::Pool, 1);
-        }
-    }
-
-    /// Puts a page in line to be used again. Where the line is too long, the oldest are let
-    /// go, unless they are still on their way.
-    fn retire(&self, state: &mut State, page: OwnedPage) {
-        let account = &self.context.account;
-        let most = state.slots.len().max(LEAVING_MIN);
-        for _ in 0..2 {
-            if state.leaving.len() < most {
-                break;
-            }
-            let Some(old) = state.leaving.pop() else {
-                break;
-            };
-            if old.is_back() || state.leaving.push(old).is_some() {
-                account.uncharge(Holder::Pool, 1);
-            }
-        }
-        if state.leaving.push(page).is_some() {
-            account.uncharge(Holder::Pool, 1);
+            state.keep(&self.context.account, page);
         }
     }
 
@@ -279,6 +220,11 @@ impl Pool {
         Ok(())
     }
 
+    /// Takes back pages that were reserved, and that went to the stack themselves.
+    pub(crate) fn went(&self, pages: impl Iterator<Item = OwnedPage>) {
+        self.sent(pages.map(|page| (0, page, (0, 0))));
+    }
+
     /// Leaves pages with the stack. For each: its index, the page, and the payload bytes in
     /// it that have not gone (offset, bytes): they move to the page that stands in.
     pub(crate) fn sent(&self, pages: impl Iterator<Item = (usize, OwnedPage, (usize, usize))>) {
@@ -289,21 +235,24 @@ impl Pool {
                     slot.copy_from(&page, offset, len);
                 }
             }
-            self.retire(&mut state, page);
+            state.settled(1);
+            state.retire(&self.context.account, page);
         }
-        self.tell(&mut state);
+        state.tell(&self.context.account);
     }
 
     /// Puts pages back that were not sent, each at its index; what stood in for them becomes
-    /// spare. `at` is the mapping, if it is still there.
-    pub(crate) fn restore(
+    /// spare. `find` finds the mapping at an index, if that is still there.
+    pub(crate) fn restore<'g>(
         &self,
-        at: Option<&Found<'_, Self>>,
+        find: impl Fn(usize) -> Option<Found<'g, Self>>,
         pages: impl Iterator<Item = (usize, OwnedPage)>,
     ) {
         let mut state = self.state.lock();
         let mut stretch = Stretch::default();
+        let mut at = None;
         for (index, page) in pages {
+            state.settled(1);
             let Some(Some(slot)) = state.slots.get_mut(index) else {
                 // Unmapped meanwhile, and so is the page that stood in for this one.
                 self.context.account.uncharge(Holder::Pool, 1);
@@ -312,23 +261,27 @@ impl Pool {
             if page.is_sealed() && page.refs() != 1 {
                 // Not sent, but somebody has come by it: a packet tap, say. It stays theirs.
                 slot.copy_from(&page, 0, PAGE_SIZE);
-                self.retire(&mut state, page);
+                state.retire(&self.context.account, page);
                 continue;
             }
             page.unseal();
             let stand_in = core::mem::replace(slot, page);
             // Nobody else can get it before the mutex is free, and by then it is unmapped.
-            self.keep(&mut state, stand_in);
-            let Some(at) = at else { continue };
+            state.keep(&self.context.account, stand_in);
             if !stretch.goes_on_at(index) {
-                stretch.map_again(at, &state.slots);
+                if let Some(at) = &at {
+                    stretch.map_again(at, &state.slots);
+                }
+                at = find(index);
             }
-            stretch.add(index..index + 1, index + 1);
+            if at.is_some() {
+                stretch.add(index..index + 1, index + 1);
+            }
         }
-        if let Some(at) = at {
+        if let Some(at) = &at {
             stretch.map_again(at, &state.slots);
         }
-        self.tell(&mut state);
+        state.tell(&self.context.account);
     }
 
     /// Another reference to each of the pages, which stay where they are; `to` has room.
@@ -406,6 +359,7 @@ impl Drop for Pool {
 
 #[kunit_tests(zcio_pool)]
 mod tests {
+    use super::state::LEAVING_MIN;
     use super::*;
 
     fn held(context: &Context) -> u64 {
@@ -525,6 +479,41 @@ mod tests {
         Ok(())
     }
 
+    /// Two calls at once: what the first one takes back does not take the other one's room.
+    #[test]
+    fn each_reservation_has_its_room() -> Result {
+        let context = Context::new()?;
+        let pool = Pool::new(context.clone(), 1)?;
+        let reserved = [pool.reserve(500)?, pool.reserve(500)?, pool.reserve(500)?];
+        let mut stack = KVVec::new();
+        for pages in reserved {
+            for page in hold(&pages)? {
+                stack.push(page, GFP_KERNEL)?;
+            }
+            send(&pool, pages);
+        }
+        assert_eq!(pool.state.lock().leaving.len(), 1500);
+        assert_eq!(held(&context), 1501);
+        pool.give_back(pool.reserve(500)?);
+        assert_eq!(pool.state.lock().promised, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_only_kept_for_later_is_given_up() -> Result {
+        let context = Context::new()?;
+        let pool = Pool::new(context.clone(), 4)?;
+        pool.give_back(pool.reserve(3)?);
+        let pages = pool.reserve(5)?;
+        let stack = hold(pages.get(..2).ok_or(EINVAL)?)?;
+        send(&pool, pages);
+        assert_eq!(held(&context), 9);
+        context.writable.trim(&context.account);
+        assert_eq!(held(&context), 4 + stack.len() as u64);
+        assert_eq!(context.account.leaving(), stack.len() as u64);
+        Ok(())
+    }
+
     #[test]
     fn room_is_a_page_that_is_home_or_may_be_charged() -> Result {
         let context = Context::new()?;
@@ -564,7 +553,7 @@ mod tests {
             slot.replace(stand_in).ok_or(EINVAL)?
         };
         let id = page.id();
-        pool.restore(None, core::iter::once((2, page)));
+        pool.restore(|_| None, core::iter::once((2, page)));
         let state = pool.state.lock();
         assert_eq!(state.slots[2].as_ref().map(OwnedPage::id), Some(id));
         assert_eq!(ids(&state.spare)?.as_slice(), &[stood_in]);
@@ -580,7 +569,7 @@ mod tests {
         let page = pages.pop().ok_or(EINVAL)?;
         pool.unmapped(2..3);
         assert_eq!(held(&context), 4);
-        pool.restore(None, core::iter::once((2, page)));
+        pool.restore(|_| None, core::iter::once((2, page)));
         pool.unmapped(0..4);
         drop(pool);
         assert_eq!(held(&context), 0);

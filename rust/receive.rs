@@ -10,7 +10,7 @@
 
 use crate::context::{Done, Moved};
 use crate::gather::{Batch, Incoming, MAX_PAGES};
-use crate::ground::datagram::{DatagramSocket, Description, Taken};
+use crate::ground::datagram::{Datagram, DatagramSocket, Description, Taken};
 use crate::ground::debug::{reached, Point};
 use crate::ground::page::PageRef;
 use crate::ground::skb::Segment;
@@ -171,6 +171,9 @@ impl Call<'_> {
                 // As it lies it takes more room than it has bytes: copies fill all there is.
                 batch = gather(fact::CROWDED)?;
             }
+            if batch.moved().mapped > 0 {
+                taken.all().iter().for_each(Datagram::shown);
+            }
             self.deliver(&batch, |i| {
                 let number = |i: usize| batch.payloads.get(i).map(|placed| placed.datagram);
                 let description = number(i).and_then(|number| told.get(number));
@@ -205,7 +208,12 @@ impl Call<'_> {
         reached(Point::ReadvGathered);
         let pages = batch.pages()?;
         let runs = |i: usize| pages.get(batch.of_region(i)?);
-        let result = put_all(&self.regions, self.target.writable, runs).and_then(|()| {
+        let placed = self.target.context.within_limit(|| {
+            let placed = put_all(&self.regions, self.target.writable, runs);
+            // At the limit, the regions whose turn had not come may hold what is missing.
+            placed.inspect_err(|_| empty(&self.regions))
+        });
+        let result = placed.and_then(|()| {
             reached(Point::ReadvPlaced);
             self.report(batch, told)
         });
@@ -396,10 +404,24 @@ fn put_all<'p>(
     Ok(())
 }
 
-/// Empties regions after a failure; what is not a window any more needs no emptying.
+/// Empties regions after a failure, whatever of them is in a window still.
 fn empty(regions: &[Region]) {
+    let task = kernel::current!();
+    let Some(mm) = task.mm().map(|mm| mm.mmap_read_lock()) else {
+        return;
+    };
     for region in regions {
-        let _ = put_all(core::slice::from_ref(region), true, |_| None);
+        let mut from = region.first;
+        while from < region.end() {
+            let Some(found) = vma::find::<Window>(&mm, from) else {
+                from += PAGE_SIZE;
+                continue;
+            };
+            let to = region.end().min(found.part_end());
+            let part = found.index(from)..found.index(to);
+            let _ = found.object().put(&found, part, core::iter::empty());
+            from = to;
+        }
     }
 }
 

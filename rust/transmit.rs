@@ -33,6 +33,7 @@ use crate::pool::Pool;
 use crate::stretch::Slots;
 use areas::{check_areas, check_reach, find_pools, first_pool, payload_pages};
 use kernel::prelude::*;
+use kernel::time::Jiffies;
 
 pub(crate) use areas::kept;
 
@@ -136,19 +137,33 @@ fn stream(
     tcp.check_send(flags.nonblock, flags.nosignal)?;
     reached(Point::WritevChecked);
     let mut locked = tcp.lock()?;
+    let since = locked.now();
     locked.wait_space(flags.nonblock)?;
     let mut sender = Sender {
         gathers: locked.gathers(flags.sealed),
         route,
         locked,
+        since,
         flags,
         moved,
         bytes: 0,
     };
     let result = sender.send_all(areas);
-    let Sender { moved, bytes, .. } = sender;
+    let Sender {
+        mut locked,
+        moved,
+        bytes,
+        ..
+    } = sender;
     if bytes == 0 {
         result?;
+    } else if let Err(e) = result {
+        locked.error_stays(e);
+        drop(locked);
+        // The stack was told that more follows, and does not any longer.
+        if !flags.more {
+            tcp.push();
+        }
     }
     let taken = |(area, m): &(&Area, &Moved)| m.bytes() == area.len as u64;
     let whole = areas.iter().zip(&moved).filter(taken).count();
@@ -162,6 +177,8 @@ fn stream(
 /// A call in progress.
 struct Sender<'a> {
     locked: Locked<'a>,
+    /// When the call began to wait for room.
+    since: Jiffies,
     gathers: bool,
     route: Route,
     flags: SendFlags,
@@ -177,12 +194,15 @@ impl Sender<'_> {
         let mut from = 0;
         while from < areas.len() {
             let rest = areas.get(from..).ok_or(EINVAL)?;
+            self.locked.check()?;
             let batch = Batch::new(rest, self.flags)?;
             let next = from + batch.areas.len();
             let flags = SendFlags {
                 more: self.flags.more || next < areas.len(),
                 // SIGPIPE is for a call that could send nothing.
                 nosignal: self.flags.nosignal || self.bytes > 0,
+                // SO_SNDTIMEO is for all batches together.
+                nonblock: self.flags.nonblock || self.locked.timed_out(self.since),
                 ..self.flags
             };
             let want = batch.areas.iter().map(|a| a.len).sum::<usize>();
@@ -196,6 +216,9 @@ impl Sender<'_> {
         Ok(())
     }
 }
+
+/// The copies that go in the place of a batch's pages: `None` for those that go themselves.
+type Copies = KVVec<Option<OwnedPage>>;
 
 /// The payload bytes in one page.
 struct Piece {
@@ -328,7 +351,7 @@ impl<'a> Batch<'a> {
         // Those that went come first: whole, and at most one in part.
         let mut went = Self::taken(self.areas, sent);
         let whole = whole(self.areas, sent);
-        self.settle(whole, |_, piece| {
+        self.settle(whole, pinned, |_, piece| {
             let (_, bytes) = went.next()?;
             Some((piece.offset + bytes, piece.len - bytes))
         });
@@ -388,22 +411,33 @@ impl<'a> Batch<'a> {
 
     /// Seals the pages that are out of the mapping, and copies those that somebody else
     /// holds; `None` for all others.
-    fn seal(&self, flags: SendFlags) -> Result<KVVec<Option<OwnedPage>>> {
+    fn seal(&self, flags: SendFlags) -> Result<Copies> {
         if !flags.sealed {
             return Ok(KVVec::new());
         }
         let mut copies = KVVec::with_capacity(self.pages.len(), GFP_KERNEL)?;
-        for page in &self.pages {
-            let copy = if page.refs() == 1 {
+        let mut pinned = KVVec::new();
+        for (n, page) in self.pages.iter().enumerate() {
+            copies.push(None, GFP_KERNEL)?;
+            if page.refs() == 1 {
                 page.seal();
-                None
             } else {
-                let copy = self.pool.source.page()?;
+                pinned.push(n, GFP_KERNEL)?;
+            }
+        }
+        if pinned.is_empty() {
+            return Ok(copies);
+        }
+        let reserved = self.pool.reserve(pinned.len());
+        if reserved.is_err() {
+            self.pool.wants(self.pages.len() + pinned.len());
+        }
+        for (n, copy) in pinned.iter().zip(reserved?) {
+            if let (Some(page), Some(place)) = (self.pages.get(*n), copies.get_mut(*n)) {
                 copy.copy_from(page, 0, PAGE_SIZE);
                 copy.seal();
-                Some(copy)
-            };
-            copies.push(copy, GFP_KERNEL)?;
+                *place = Some(copy);
+            }
         }
         Ok(copies)
     }
@@ -422,11 +456,17 @@ impl<'a> Batch<'a> {
         locked.send(&mut vec, flags)
     }
 
-    /// Gives every page that was swapped out its due, after the first `whole` payloads went.
+    /// Gives every page that was swapped out its due, after the first `whole` payloads went,
+    /// and the `copies` that went in the place of some.
     /// `gone` says of each page whether it stays with the stack, and then which of its bytes
     /// (offset, bytes) move to the page that stands in; from the first `None` on, the pages go
     /// back.
-    fn settle(self, whole: usize, mut gone: impl FnMut(usize, &Piece) -> Option<(usize, usize)>) {
+    fn settle(
+        self,
+        whole: usize,
+        copies: Copies,
+        mut gone: impl FnMut(usize, &Piece) -> Option<(usize, usize)>,
+    ) {
         let Self {
             areas,
             pool,
@@ -436,6 +476,7 @@ impl<'a> Batch<'a> {
         if slots.is_empty() {
             return;
         }
+        pool.went(copies.into_iter().flatten());
         let place = |piece: &Piece| {
             let slots = slots.get(piece.payload);
             slots.map_or(0, |slots| slots.payload.start) + piece.nth
@@ -455,11 +496,9 @@ impl<'a> Batch<'a> {
         if back.is_some() {
             let task = kernel::current!();
             let lock = task.mm().map(|mm| mm.mmap_read_lock());
-            let at = lock.as_ref().zip(areas.first()).and_then(|(lock, area)| {
-                vma::find::<Pool>(lock, area.base).filter(|found| found.is(&pool))
-            });
+            let find = |index| lock.as_ref().and_then(|lock| pool.at(lock, index));
             let all = Iterator::chain(back.into_iter(), rest.map(|(_, next)| next));
-            pool.restore(at.as_ref(), all.map(|(piece, own)| (place(&piece), own)));
+            pool.restore(find, all.map(|(piece, own)| (place(&piece), own)));
         }
         // What was not swapped of an area that is done: head and tail room.
         for slots in slots.iter().take(whole) {

@@ -127,18 +127,21 @@ impl Mapping for Window {
         }
         let page = OwnedPage::to_fault_in()?;
         reached(Point::WindowFault);
-        let mut state = self.state.lock();
-        // A page that was there and is not (MADV_DONTNEED) is still charged.
-        let fresh = 1 - marks::count(&state.held, place.clone());
-        self.context.account.charge(Holder::Window, fresh)?;
-        let result = at.insert(index, &[page.borrow()]);
-        if result.is_ok() {
-            marks::insert(&mut state.present, place.clone());
-            marks::insert(&mut state.held, place);
-        } else {
-            self.context.account.uncharge(Holder::Window, fresh);
-        }
-        result
+        let account = &self.context.account;
+        self.context.within_limit(|| {
+            let mut state = self.state.lock();
+            // A page that was there and is not (MADV_DONTNEED) is still charged.
+            let fresh = 1 - marks::count(&state.held, place.clone());
+            account.charge(Holder::Window, fresh)?;
+            let result = at.insert(index, &[page.borrow()]);
+            if result.is_ok() {
+                marks::insert(&mut state.present, place.clone());
+                marks::insert(&mut state.held, place.clone());
+            } else {
+                account.uncharge(Holder::Window, fresh);
+            }
+            result
+        })
     }
 
     fn unmapped(&self, pages: Range<usize>) {

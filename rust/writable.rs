@@ -58,6 +58,14 @@ impl Writable {
         has_room
     }
 
+    /// Lets go of what pools keep for later. At the limit others may need it more.
+    pub(crate) fn trim(&self, account: &Account) {
+        free_read();
+        for pool in self.pools.lock().iter() {
+            pool.lock().trim(account);
+        }
+    }
+
     /// Without a pool: whether one page more may be charged.
     fn has_room(&self, account: &Account) -> bool {
         let room = account.room();

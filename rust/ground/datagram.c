@@ -128,6 +128,8 @@ static void udp_put_back(struct sock *sk, struct sk_buff *skb)
 		sk_forward_alloc_add(sk, -size);
 		atomic_add(size, &sk->sk_rmem_alloc);
 		__skb_queue_head(queue, skb);
+		/* A reader that is about to sleep looks at this queue alone. */
+		skb_queue_splice_init(queue, &sk->sk_receive_queue);
 	}
 	spin_unlock(&sk->sk_receive_queue.lock);
 	spin_unlock_bh(&queue->lock);
@@ -147,6 +149,21 @@ void zcio_datagram_put_back(struct socket *sock, struct sk_buff *skb)
 	else
 		udp_put_back(sk, skb);
 	sk->sk_data_ready(sk);
+}
+
+/*
+ * Pages of @skb are shown. What a tap gets is a clone, and the stack goes on with the same
+ * bytes: esp_input() decrypts in place what is neither cloned any more nor marked like this.
+ */
+void zcio_datagram_shown(struct socket *sock, struct sk_buff *skb)
+{
+	struct sk_buff *child;
+
+	if (sock->sk->sk_family != AF_PACKET || !skb_cloned(skb))
+		return;
+	skb_shinfo(skb)->flags |= SKBFL_SHARED_FRAG;
+	skb_walk_frags(skb, child)
+		skb_shinfo(child)->flags |= SKBFL_SHARED_FRAG;
 }
 
 /* The datagram was delivered. */

@@ -98,6 +98,12 @@ impl Datagram<'_> {
         })
     }
 
+    /// Pages of it will be shown: who else has the packet must not write to them.
+    pub(crate) fn shown(&self) {
+        // SAFETY: Socket and skb are valid by the type invariants.
+        unsafe { shim::zcio_datagram_shown(self.socket.0.as_ptr(), self.as_ptr()) }
+    }
+
     /// It was delivered: it is gone for good.
     pub(crate) fn consume(mut self) {
         if let Some(skb) = self.skb.take() {

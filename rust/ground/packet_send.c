@@ -90,7 +90,7 @@ static int send_to(struct socket *sock, struct net_device *dev, __be16 protocol,
 	bool raw = sock->type == SOCK_RAW;
 	struct sock *sk = sock->sk;
 	struct sockcm_cookie cookie;
-	u32 extra = 0, most;
+	u32 extra = 0, most, most_pieces;
 	struct sk_buff *skb;
 	int err;
 
@@ -106,7 +106,11 @@ static int send_to(struct socket *sock, struct net_device *dev, __be16 protocol,
 		return -EMSGSIZE;
 	if (header > ZCIO_HEADERS)
 		return -EOPNOTSUPP;
-	if (frame->count > MAX_SKB_FRAGS + (raw && frame->pieces[0].bv_len <= header))
+	/* The link header may have a piece of its own, which becomes no frag. */
+	most_pieces = MAX_SKB_FRAGS;
+	if (raw && frame->count && frame->pieces[0].bv_len <= header)
+		most_pieces++;
+	if (frame->count > most_pieces)
 		return -EMSGSIZE;
 	/* Room that a driver would like beyond this it makes by itself. */
 	room = clamp_t(u32, room, header, ZCIO_HEADERS);

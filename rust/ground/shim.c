@@ -259,6 +259,49 @@ int zcio_tcp_wait_space(struct socket *sock, bool nonblock)
 	return 0;
 }
 
+unsigned long zcio_now(void)
+{
+	return jiffies;
+}
+
+/* Is SO_SNDTIMEO over, for a call that waits @since then? */
+bool zcio_tcp_timed_out(struct socket *sock, unsigned long since)
+{
+	long timeo = READ_ONCE(sock->sk->sk_sndtimeo);
+
+	return timeo != MAX_SCHEDULE_TIMEOUT && time_after_eq(jiffies, since + timeo);
+}
+
+/*
+ * A send took @err from the socket, and the call does not return it, as it has sent
+ * something before: the next call is told. The others are not the socket's.
+ */
+void zcio_tcp_error_stays(struct socket *sock, int err)
+{
+	switch (err) {
+	case -EAGAIN:
+	case -EINTR:
+	case -ERESTARTSYS:
+	case -EPIPE:
+	case -ENOMEM:
+	case -ENOBUFS:
+	case -EFAULT:
+	case -EINVAL:
+	case -EOPNOTSUPP:
+		return;
+	}
+	cmpxchg(&sock->sk->sk_err, 0, -err);
+}
+
+/* Sends what MSG_MORE held back; TCP_CORK still does. Takes the socket lock. */
+void zcio_tcp_push(struct socket *sock)
+{
+	const struct proto_ops *ops = READ_ONCE(sock->ops);
+
+	if (ops->splice_eof)
+		ops->splice_eof(sock);
+}
+
 /*
  * Can the device send from many pages, or does the stack copy before it? Bytes that may
  * change (not @sealed) are also copied where the device leaves checksums to the stack.
@@ -267,15 +310,17 @@ bool zcio_tcp_gathers(struct socket *sock, bool sealed)
 {
 	struct sock *sk = sock->sk;
 	struct dst_entry *dst = __sk_dst_get(sk);
-	netdev_features_t sums = NETIF_F_HW_CSUM;
+	netdev_features_t sums = NETIF_F_HW_CSUM, features;
 
 	if (!(sk->sk_route_caps & NETIF_F_SG))
 		return false;
 	if (!dst)
 		return true;
 	sums |= dst->ops->family == AF_INET6 ? NETIF_F_IPV6_CSUM : NETIF_F_IP_CSUM;
-	return (dst->dev->features & NETIF_F_SG) &&
-	       (sealed || (dst->dev->features & sums));
+	rcu_read_lock();
+	features = READ_ONCE(dst_dev_rcu(dst)->features);
+	rcu_read_unlock();
+	return (features & NETIF_F_SG) && (sealed || (features & sums));
 }
 
 /*

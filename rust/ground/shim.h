@@ -111,6 +111,10 @@ u32 zcio_tcp_segments(struct socket *sock, struct zcio_cursor *cur,
 		      struct zcio_seg *segs, u32 max);
 void zcio_tcp_consume(struct socket *sock, u32 len);
 int zcio_tcp_wait_space(struct socket *sock, bool nonblock);
+unsigned long zcio_now(void);
+bool zcio_tcp_timed_out(struct socket *sock, unsigned long since);
+void zcio_tcp_error_stays(struct socket *sock, int err);
+void zcio_tcp_push(struct socket *sock);
 bool zcio_tcp_gathers(struct socket *sock, bool sealed);
 long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
 			 size_t len, bool nonblock, bool more, bool nosignal, bool sealed);
@@ -120,6 +124,7 @@ bool zcio_socket_is_udp(struct socket *sock);
 bool zcio_socket_is_packet(struct socket *sock);
 struct sk_buff *zcio_datagram_take(struct socket *sock, bool nonblock, bool more, int *err);
 void zcio_datagram_put_back(struct socket *sock, struct sk_buff *skb);
+void zcio_datagram_shown(struct socket *sock, struct sk_buff *skb);
 void zcio_datagram_consume(struct socket *sock, struct sk_buff *skb);
 bool zcio_datagram_start(struct sk_buff *skb, struct zcio_cursor *cur);
 void zcio_datagram_describe(struct socket *sock, struct sk_buff *skb,

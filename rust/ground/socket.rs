@@ -15,6 +15,7 @@ use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::error::{from_err_ptr, to_result};
 use kernel::prelude::*;
+use kernel::time::Jiffies;
 use kernel::types::NotThreadSafe;
 
 /// A socket, found by its descriptor.
@@ -122,6 +123,12 @@ impl<'a> Tcp<'a> {
         to_result(unsafe { shim::zcio_socket_may_send(self.as_ptr(), nonblock, nosignal) })
     }
 
+    /// Sends what was held back because more was to follow.
+    pub(crate) fn push(&self) {
+        // SAFETY: A valid TCP socket, not locked by us.
+        unsafe { shim::zcio_tcp_push(self.as_ptr()) }
+    }
+
     /// Takes the socket lock; EOPNOTSUPP if an upper layer (kTLS) has come meanwhile.
     pub(crate) fn lock(self) -> Result<Locked<'a>> {
         // SAFETY: A valid socket; may sleep.
@@ -131,7 +138,7 @@ impl<'a> Tcp<'a> {
             tcp: self,
             _not_send: NotThreadSafe,
         };
-        self.0.tcp()?;
+        locked.check()?;
         Ok(locked)
     }
 }
@@ -147,6 +154,12 @@ pub(crate) struct Locked<'a> {
 }
 
 impl Locked<'_> {
+    /// EOPNOTSUPP if an upper layer (kTLS) has come: after every wait, which lets go of the
+    /// lock.
+    pub(crate) fn check(&self) -> Result {
+        self.tcp.0.tcp().map(|_| ())
+    }
+
     /// Waits for data as `recvmsg()` does (O_NONBLOCK, SO_RCVTIMEO, SO_RCVLOWAT, signals).
     /// Returns how many bytes there are, 0 at the end of the stream. The lock is
     /// released while waiting.
@@ -157,6 +170,7 @@ impl Locked<'_> {
         if n < 0 {
             return Err(Error::from_errno(n as i32));
         }
+        self.check()?;
         Ok(n as usize)
     }
 
@@ -182,6 +196,24 @@ impl Locked<'_> {
     pub(crate) fn wait_space(&mut self, nonblock: bool) -> Result {
         // SAFETY: The lock is held.
         to_result(unsafe { shim::zcio_tcp_wait_space(self.tcp.as_ptr(), nonblock) })
+    }
+
+    /// The time, for `timed_out`.
+    pub(crate) fn now(&self) -> Jiffies {
+        // SAFETY: Always.
+        unsafe { shim::zcio_now() }
+    }
+
+    /// Whether a call that waits `since` then has used SO_SNDTIMEO up.
+    pub(crate) fn timed_out(&self, since: Jiffies) -> bool {
+        // SAFETY: The socket is valid.
+        unsafe { shim::zcio_tcp_timed_out(self.tcp.as_ptr(), since) }
+    }
+
+    /// Leaves an error that `send` returned for the next call, if it is the socket's.
+    pub(crate) fn error_stays(&mut self, e: Error) {
+        // SAFETY: The socket is valid.
+        unsafe { shim::zcio_tcp_error_stays(self.tcp.as_ptr(), e.to_errno()) }
     }
 
     /// Whether pages can reach the device without the stack copying them; `sealed` ones

@@ -66,16 +66,37 @@ static bool ordinary(const struct sock *sk, bool v4, u32 how)
 	return true;
 }
 
+/* A route does not keep its device: it may be another one by now. */
+static u32 device_mtu(const struct dst_entry *dst)
+{
+	u32 mtu;
+
+	rcu_read_lock();
+	mtu = READ_ONCE(dst_dev_rcu(dst)->mtu);
+	rcu_read_unlock();
+	return mtu;
+}
+
+static bool gathers(const struct dst_entry *dst, bool v4, u32 how)
+{
+	bool does;
+
+	rcu_read_lock();
+	does = zcio_frame_gathers(dst_dev_rcu(dst), v4, how);
+	rcu_read_unlock();
+	return does;
+}
+
 static u32 path_mtu(const struct sock *sk, const struct dst_entry *dst, bool v4)
 {
 	u32 mtu, frag_size;
 
 	if (v4) {
-		mtu = ip_sk_use_pmtu(sk) ? dst_mtu(dst) : READ_ONCE(dst_dev(dst)->mtu);
+		mtu = ip_sk_use_pmtu(sk) ? dst_mtu(dst) : device_mtu(dst);
 		return min_t(u32, mtu, IP_MAX_MTU);
 	}
 	mtu = READ_ONCE(inet6_sk(sk)->pmtudisc) >= IPV6_PMTUDISC_PROBE ?
-		READ_ONCE(dst_dev(dst)->mtu) : dst_mtu(dst);
+		device_mtu(dst) : dst_mtu(dst);
 	frag_size = READ_ONCE(inet6_sk(sk)->frag_size);
 	if (frag_size && frag_size < mtu)
 		mtu = frag_size;
@@ -330,7 +351,7 @@ static int send_general(struct socket *sock, struct zcio_frame *frame, u16 segme
 	err = sock_sendmsg(sock, &msg);
 	/* Without a device that gathers the stack copied. */
 	dst = sk_dst_get(sock->sk);
-	frame->gathers = !dst || zcio_frame_gathers(dst_dev(dst), is_v4(sock->sk), how);
+	frame->gathers = !dst || gathers(dst, is_v4(sock->sk), how);
 	dst_release(dst);
 	return err < 0 ? err : 0;
 }
@@ -347,6 +368,6 @@ int zcio_udp_send(struct socket *sock, struct zcio_frame *frame, u16 segment, u3
 	dst = own_route(sk, v4, frame, size, how);
 	if (!dst)
 		return send_general(sock, frame, segment, how);
-	frame->gathers = zcio_frame_gathers(dst_dev(dst), v4, how);
+	frame->gathers = gathers(dst, v4, how);
 	return send_own(sock, frame, dst, v4, size, how);
 }

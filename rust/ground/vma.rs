@@ -143,6 +143,11 @@ impl<'g, T: Mapping> Found<'g, T> {
         Ok(())
     }
 
+    /// Where the VMA ends by which it was found; the mapping may go on behind it.
+    pub(crate) fn part_end(&self) -> usize {
+        self.vma.end()
+    }
+
     /// The object behind the mapping.
     pub(crate) fn object(&self) -> &T {
         &self.node.object
@@ -199,14 +204,18 @@ impl<'g, T: Mapping> Found<'g, T> {
 
     /// Removes the pages `pages` from the page tables, and flushes.
     pub(crate) fn zap(&self, pages: Range<usize>) {
-        let (addr, size) = (self.address(pages.start), pages.len() * PAGE_SIZE);
-        let zap = |vma: &VmaRef, part: Range<usize>| {
+        let (mut from, end) = (self.address(pages.start), self.address(pages.end));
+        while from < end {
+            let Some(vma) = self.part(from) else {
+                // Not mapped any more, so no entry is here; behind it there may be some.
+                from += PAGE_SIZE;
+                continue;
+            };
+            let to = end.min(vma.end());
             // SAFETY: The VMA is valid and locked, and holds the part.
-            unsafe { shim::zcio_zap(vma.as_ptr(), part.start, part.len()) };
-            Ok(())
-        };
-        // What is not mapped any more has no entries to remove.
-        let _ = self.each_part(addr, size, zap);
+            unsafe { shim::zcio_zap(vma.as_ptr(), from, to - from) };
+            from = to;
+        }
     }
 
     /// Puts pages into consecutive places from `index` on; each mapping takes a reference
@@ -235,6 +244,13 @@ impl<'g, T: Mapping> Found<'g, T> {
 
 /// A mapping's object that outlives the mapping.
 pub(crate) struct Kept<T>(Arc<Node<T>>);
+
+impl<T: Mapping> Kept<T> {
+    /// The mapping at its page `index`, if that is still there.
+    pub(crate) fn at<'g>(&self, mm: &'g MmapReadGuard<'_>, index: usize) -> Option<Found<'g, T>> {
+        find(mm, self.0.home + index * PAGE_SIZE).filter(|found| found.is(self))
+    }
+}
 
 impl<T> core::ops::Deref for Kept<T> {
     type Target = T;

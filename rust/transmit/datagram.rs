@@ -102,8 +102,9 @@ impl Sender<'_> {
         reached(Point::WritevSent);
         let gone = failed.pages.start;
         let all = result.is_ok();
-        let kept = failed.kept(&batch, copies.as_deref().unwrap_or_default());
-        batch.settle(self.whole - before, |page, _| {
+        let copies = copies.unwrap_or_default();
+        let kept = failed.kept(&batch, &copies);
+        batch.settle(self.whole - before, copies, |page, _| {
             if all || page < gone {
                 Some((0, 0))
             } else if kept && failed.pages.contains(&page) {

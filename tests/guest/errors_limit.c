@@ -3,6 +3,8 @@
  * The row of the error table about limits: RLIMIT_MEMLOCK binds a user without
  * CAP_IPC_LOCK, by ENOBUFS, and nothing is lost; what is given back can be used again.
  */
+#include <linux/sockios.h>
+
 #include "flow.h"
 #include "refused.h"
 
@@ -28,6 +30,18 @@ FIXTURE_TEARDOWN(limit)
 static uint64_t window_pages(struct __test_metadata *_metadata, struct zt *z)
 {
 	return zt_info(_metadata, z->ctx).window_pages;
+}
+
+/* Receives something into each of the pages at @at. */
+static void fill_region(struct __test_metadata *_metadata, struct zt *z, char *at, int pages)
+{
+	for (int i = 0; i < pages; i++) {
+		struct iovec iov = zt_iov(at + ZT_PAGES(i), ZT_PAGE);
+
+		zt_send(_metadata, z->tx, 10, 0);
+		zt_arrived(_metadata, z->rx, 10);
+		ASSERT_EQ(1, zt_readv(z->dev, z->rx, &iov, 1, NULL, 0));
+	}
 }
 
 TEST_F(limit, any_user_may_open_and_use_it)
@@ -150,6 +164,131 @@ TEST_F(limit, sent_pages_are_charged_until_they_are_home)
 	ASSERT_EQ(1, poll(&(struct pollfd){ .fd = z->dev, .events = POLLOUT }, 1, -1));
 	ASSERT_EQ(1, zc_writev(z->tx, area, 1));
 	zt_recv(_metadata, z->rx, ZT_PAGES(PAGES), sent);
+}
+
+/*
+ * What a pool keeps to send from later is no page less for others of its context: it is let
+ * go when they find the limit.
+ */
+TEST_F(limit, pages_kept_for_later_are_given_up_at_the_limit)
+{
+	enum { PAGES = 4, SENDS = LIMIT - PAGES - 2 };
+	struct zt *z = &self->z;
+	struct iovec area[1][2], region = zt_iov(z->win, ZT_PAGES(LIMIT - PAGES));
+	int big = 4 << 20;
+	char *other;
+
+	ASSERT_EQ(0, setsockopt(z->rx, SOL_SOCKET, SO_RCVBUF, &big, sizeof(big)));
+	z->pool = zt_pool(_metadata, z->ctx, PAGES);
+	area[0][0] = zt_iov(z->pool, ZT_PAGE);
+	area[0][1] = area[0][0];
+	for (int i = 0; i < SENDS; i++) {
+		zt_fill(z->pool, ZT_PAGE, ZT_PAGES(i));
+		ASSERT_EQ(1, zc_writev(z->tx, area, 1));
+	}
+	zt_recv(_metadata, z->rx, ZT_PAGES(SENDS), 0);
+	zt_acked(_metadata, z->tx);
+	ASSERT_EQ(PAGES + SENDS, zt_info(_metadata, z->ctx).pool_pages);
+	/* Another pool, which was refused while they were on their way. */
+	other = zcio_pool(z->ctx, ZT_PAGES(LIMIT - PAGES));
+	ASSERT_NE(NULL, other);
+	ASSERT_EQ(LIMIT, zt_info(_metadata, z->ctx).pool_pages);
+	ASSERT_EQ(0, zcio_unmap(other, ZT_PAGES(LIMIT - PAGES)));
+
+	for (int i = 0; i < SENDS; i++) {
+		zt_fill(z->pool, ZT_PAGE, ZT_PAGES(i));
+		ASSERT_EQ(1, zc_writev(z->tx, area, 1));
+	}
+	zt_recv(_metadata, z->rx, ZT_PAGES(SENDS), 0);
+	zt_acked(_metadata, z->tx);
+	ASSERT_EQ(PAGES + SENDS, zt_info(_metadata, z->ctx).pool_pages);
+	/* And payloads. */
+	zt_send(_metadata, z->tx, ZT_PAGES(LIMIT / 2), 0);
+	zt_arrived(_metadata, z->rx, ZT_PAGES(LIMIT / 2));
+	ASSERT_EQ(1, zt_readv(z->dev, z->rx, &region, 1, NULL, 0));
+	ASSERT_EQ(region.iov_len, zt_same(region.iov_base, region.iov_len, 0));
+	ASSERT_LT(SENDS / 2, window_pages(_metadata, z));
+}
+
+/* Which of the regions holds what is missing for the others does not matter. */
+TEST_F(limit, regions_that_free_each_other_in_any_order)
+{
+	enum { PAGES = LIMIT / 2 };
+	struct zt *z = &self->z;
+	char *at = z->win;
+
+	/* The limit is full, by halves with a hole between. */
+	for (int round = 0; round < 6; round++) {
+		/* Two stretches: the one that is empty first, then the one that is full. */
+		char *empty = at + ZT_PAGES(3 * PAGES * (round % 2));
+		char *full = at + ZT_PAGES(3 * PAGES * (1 - round % 2));
+		struct iovec iov[] = { zt_iov(empty, ZT_PAGES(PAGES)), zt_iov(full, ZT_PAGES(PAGES)) };
+
+		fill_region(_metadata, z, at + ZT_PAGES(6 * PAGES), PAGES);
+		fill_region(_metadata, z, full, PAGES);
+		ASSERT_EQ(LIMIT, window_pages(_metadata, z));
+		zt_send(_metadata, z->tx, ZT_PAGE, 0);
+		zt_arrived(_metadata, z->rx, ZT_PAGE);
+		ASSERT_EQ(1, zt_readv(z->dev, z->rx, iov, 2, NULL, 0));
+		ASSERT_EQ(ZT_PAGE, iov[0].iov_len);
+		ASSERT_EQ(ZT_PAGE, zt_same(iov[0].iov_base, ZT_PAGE, 0));
+	}
+}
+
+/* A copy that is sent in place of a page that somebody holds is as much on its way. */
+TEST_F(limit, copies_of_pinned_pages_are_charged)
+{
+	struct zt *z = &self->z;
+	struct iovec area[1][2], page;
+	struct zcio_payload info;
+	char copy[ZT_PAGE];
+	int sent = 0, n, p[2];
+
+	ASSERT_EQ(0, pipe(p));
+	z->pool = zt_pool(_metadata, z->ctx, 4);
+	page = zt_iov(z->pool, ZT_PAGE);
+	area[0][0] = page;
+	area[0][1] = zt_iov(z->pool, 1);
+	for (;; sent++) {
+		zt_fill(z->pool, 1, sent);
+		ASSERT_EQ((ssize_t)ZT_PAGE, vmsplice(p[1], &page, 1, 0));
+		n = zt_writev(z->dev, z->tx, area, 1, &info, 0, NULL);
+		ASSERT_EQ((ssize_t)ZT_PAGE, read(p[0], copy, ZT_PAGE));
+		if (n != 1)
+			break;
+		ASSERT_EQ(ZCIO_WHY_PINNED, info.why);
+		ASSERT_GE(LIMIT, sent);
+	}
+	ASSERT_EQ(-ENOBUFS, n) TH_LOG("%s", strerror(-n));
+	ASSERT_LT(LIMIT / 4, sent);
+	ASSERT_GE(LIMIT, zt_info(_metadata, z->ctx).pool_pages);
+	ASSERT_EQ(1, zt_same(z->pool, 1, sent));
+	zt_recv(_metadata, z->rx, sent, 0);
+	zt_acked(_metadata, z->tx);
+	ASSERT_EQ(1, poll(&(struct pollfd){ .fd = z->dev, .events = POLLOUT }, 1, -1));
+	ASSERT_EQ(1, zt_writev(z->dev, z->tx, area, 1, &info, 0, NULL));
+	zt_recv(_metadata, z->rx, 1, sent);
+	close(p[0]);
+	close(p[1]);
+}
+
+/* A call that ends early at the limit holds back nothing, as no more follows. */
+TEST_F(limit, what_went_before_the_limit_is_not_held_back)
+{
+	struct zt *z = &self->z;
+	struct iovec area[2][2];
+	int unsent = -1;
+
+	z->pool = zt_pool(_metadata, z->ctx, LIMIT - 1);
+	zt_fill(z->pool, 10, 0);
+	for (int i = 0; i < 2; i++) {
+		area[i][0] = zt_iov(z->pool + ZT_PAGES(i), ZT_PAGE);
+		area[i][1] = zt_iov(z->pool + ZT_PAGES(i), 10);
+	}
+	ASSERT_EQ(1, zt_writev(z->dev, z->tx, area, 2, NULL, 0, NULL));
+	ASSERT_EQ(0, ioctl(z->tx, SIOCOUTQNSD, &unsent));
+	ASSERT_EQ(0, unsent);
+	zt_recv(_metadata, z->rx, 10, 0);
 }
 
 TEST_F(limit, leaving_gives_all_back)

@@ -383,4 +383,52 @@ TEST_F_TIMEOUT(sender, at_each_point, 120)
 	}
 }
 
+/* ---- a page between two payloads goes ---- */
+
+static void unmap_room(void *arg)
+{
+	struct race *r = arg;
+
+	munmap(r->s.at + r->s.len / 2 - ZT_PAGE, ZT_PAGE);
+}
+
+/* The tail room of the first area: what lies behind it is swapped out all the same. */
+TEST(room_unmapped_at_each_point)
+{
+	struct race *r = calloc(1, sizeof(*r));
+
+	ASSERT_NE(NULL, r);
+	if (!points())
+		SKIP(return, RACE_SKIP);
+	for (int i = 0; i < (int)ARRAY_SIZE(call_points); i++) {
+		struct side call = { call_side, r };
+		size_t half, first;
+
+		r->s.does = DOES_MORE;
+		prepare(_metadata, r, ZT_LO4, 8, 1 << 20);
+		half = r->s.len / 2;
+		first = half - ZT_PAGE;
+		r->iov[0][1].iov_len = first;
+		race_at(_metadata, &call, &(struct side){ unmap_room, r }, call_points[i]);
+		collect(_metadata, r, &call);
+		ASSERT_EQ(r->gotten, r->args.taken);
+		ASSERT_TRUE(r->ret == 2 || r->ret == -EFAULT) TH_LOG("%d at %s", r->ret, call_points[i]);
+		if (r->ret == 2) {
+			ASSERT_EQ(first, zt_same(r->got, first, 0));
+			ASSERT_EQ(half, zt_same(r->got + first, half, half));
+			ASSERT_EQ(first, zt_zeros(r->s.at, first));
+			ASSERT_EQ(half, zt_zeros(r->s.at + half, half));
+		} else {
+			ASSERT_EQ(first, zt_same(r->s.at, first, 0));
+			ASSERT_EQ(half, zt_same(r->s.at + half, half, half));
+		}
+		/* What is written there now is what is sent. */
+		zt_fill(r->s.at + half, half, OTHER_POS);
+		ASSERT_EQ(1, zt_writev(r->s.z.dev, r->s.z.rx, r->iov + 1, 1, NULL, 0, NULL));
+		zt_recv(_metadata, r->s.z.tx, half, OTHER_POS);
+		finish(_metadata, r);
+	}
+	free(r);
+}
+
 TEST_HARNESS_MAIN

@@ -330,6 +330,44 @@ TEST_F(tx, part_taken_when_the_peer_resets)
 	part_taken(_metadata, &w);
 }
 
+/*
+ * A call of several areas waits, and the first one, which has gone, is unmapped: the others
+ * come back all the same, as memory that can be written and sent.
+ */
+TEST_F(tx, first_area_unmapped_while_the_call_waits)
+{
+	enum { AREAS = 8, PAGES = 50 };
+	struct zt *z = &self->z;
+	pair iov[AREAS], last[1];
+	struct caller c = CALLER_WRITEV(z, iov, AREAS);
+	char *at = z->pool + ZT_PAGES((AREAS - 1) * PAGES);
+	uint64_t taken;
+
+	caller_catches(_metadata, true);
+	narrow(_metadata, z);
+	for (int i = 0; i < AREAS; i++)
+		zt_area(z, iov[i], i * PAGES, PAGES, 0, ZT_PAGES(PAGES), i * ZT_PAGES(PAGES));
+	caller_start(_metadata, &c);
+	ASSERT_EQ(0, munmap(z->pool, ZT_PAGES(PAGES)));
+	caller_signal(_metadata, &c);
+	caller_join(_metadata, &c);
+	taken = c.writev.taken;
+	ASSERT_LT(0, taken);
+	ASSERT_GT(ZT_PAGES((AREAS - 1) * PAGES), taken);
+	for (int i = 1; i < AREAS; i++)
+		if (taken <= i * ZT_PAGES(PAGES))
+			ASSERT_EQ(ZT_PAGES(PAGES), zt_same(iov[i][1].iov_base, ZT_PAGES(PAGES),
+							   i * ZT_PAGES(PAGES)));
+	zt_recv(_metadata, z->tx, taken, 0);
+	/* What is written there now is what is sent. */
+	zt_fill(at, ZT_PAGES(2), 12345);
+	last[0][0] = zt_iov(at, ZT_PAGES(2));
+	last[0][1] = last[0][0];
+	ASSERT_EQ(1, zc_writev(z->rx, last, 1));
+	zt_recv(_metadata, z->tx, ZT_PAGES(2), 12345);
+	zt_nothing(_metadata, z->tx);
+}
+
 /* Held back by ZCIO_MORE until the next call; the kernel lets it go after a while. */
 TEST_F(tx, MORE_holds_back_what_fills_no_segment)
 {
@@ -406,6 +444,7 @@ TEST_F(tx, counters_are_what_was_moved)
 }
 
 /* ---- one device is enough for this ---- */
+#define BATCH	1024	/* pages that the module hands over at once */
 
 FIXTURE(every)
 {
@@ -459,6 +498,43 @@ TEST_F(every, device_that_cannot_gather_is_said)
 	EXPECT_EQ(ZCIO_WHY_DEVICE, info[0].why);
 	EXPECT_EQ(9000, info[0].copied);
 	zt_recv(_metadata, z->tx, 9000, 0);
+}
+
+/*
+ * The error that ended a call which had sent something before is told to the next one,
+ * wherever in what the module hands over the send buffer is full.
+ */
+TEST_F(every, reset_behind_what_was_taken_is_told_later)
+{
+	struct zt *z = &self->z;
+	char *pool = zt_pool(_metadata, z->ctx, 2 * BATCH);
+	pair iov[2];
+
+	for (int i = 0; i < 2; i++) {
+		iov[i][0] = zt_iov(pool + ZT_PAGES(BATCH * i), ZT_PAGES(BATCH));
+		iov[i][1] = iov[i][0];
+	}
+	for (int i = 0; i < 4; i++) {
+		int size = (1 << 20) + i * (500 << 10), small = 4096, error = 0;
+		struct caller c = CALLER_WRITEV(z, iov, 2);
+		socklen_t len = sizeof(error);
+		struct zt pair;
+
+		zt_tcp(_metadata, ZT_LO4, &pair.rx, &pair.tx);
+		ASSERT_EQ(0, setsockopt(pair.rx, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)));
+		ASSERT_EQ(0, setsockopt(pair.tx, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)));
+		c.writev.fd = pair.rx;
+		zt_fill(pool, ZT_PAGES(2 * BATCH), 0);
+		caller_start(_metadata, &c);
+		zt_reset(_metadata, pair.tx);
+		caller_join(_metadata, &c);
+		ASSERT_LT(0, c.writev.taken);
+		ASSERT_GT(ZT_PAGES(2 * BATCH), c.writev.taken);
+		ASSERT_EQ(0, getsockopt(pair.rx, SOL_SOCKET, SO_ERROR, &error, &len));
+		ASSERT_EQ(ECONNRESET, error);
+		close(pair.rx);
+	}
+	ASSERT_EQ(0, zcio_unmap(pool, ZT_PAGES(2 * BATCH)));
 }
 
 TEST_HARNESS_MAIN
