@@ -20,6 +20,8 @@
 #define DEVICE		"/dev/zcio"
 /* What one page of page table spans; windows and pools start at a multiple of it. */
 #define ALIGNMENT	((size_t)2 << 20)
+/* How often an aligned place is looked for, when other threads take it. */
+#define TRIES		8
 
 struct zcio_ctx {
 	int fd;
@@ -58,12 +60,19 @@ static int get_shared_fd(void)
 
 /*
  * Programs that turn into daemons close every descriptor, ours too. It is not
- * closed here: the number may be someone else's by now.
+ * closed here: the number may be someone else's by now. A module that is older than
+ * the call does not know it either, but answers what every module does.
  */
 static int shared_fd_lost(int fd, int err)
 {
-	if (err != ENOTTY && !(err == EBADF && fcntl(fd, F_GETFD) < 0))
+	struct zcio_info info = { .fd = -1 };
+
+	if (err == ENOTTY) {
+		if (ioctl(fd, ZCIO_IOC_INFO, &info) >= 0)
+			return 0;
+	} else if (err != EBADF || fcntl(fd, F_GETFD) >= 0) {
 		return 0;
+	}
 	atomic_compare_exchange_strong(&shared_fd, &fd, -1);
 	return 1;
 }
@@ -119,37 +128,46 @@ int zcio_ctx_fd(const struct zcio_ctx *ctx)
 }
 
 /*
- * Address space is reserved with room to spare, the mapping put over its aligned
- * part, and the rest given back.
+ * An aligned address where len bytes are free; NULL with errno. Another thread may
+ * map there at any time.
+ */
+static void *find_room(size_t len)
+{
+	const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	void *room = mmap(NULL, len + ALIGNMENT, PROT_NONE, flags, -1, 0);
+
+	if (room == MAP_FAILED || munmap(room, len + ALIGNMENT))
+		return NULL;
+	return (void *)(((uintptr_t)room + ALIGNMENT - 1) & ~(uintptr_t)(ALIGNMENT - 1));
+}
+
+/*
+ * Maps where nothing is, aligned unless other threads are faster every time. It is not
+ * mapped over a reservation: the kernel takes that away first, and if the device
+ * refuses then, others may map there, and nobody can tell what to unmap.
  */
 static void *map_aligned(int fd, size_t len, int prot, off_t offset)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	char *reserved, *start, *end;
-	size_t total;
-	int err;
+	void *start;
+	int i;
 
 	if (!len || len % page || len > SIZE_MAX - ALIGNMENT) {
 		errno = EINVAL;
 		return NULL;
 	}
-	total = len + ALIGNMENT;
-	reserved = mmap(NULL, total, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (reserved == MAP_FAILED)
-		return NULL;
-	end = reserved + total;
-	start = (char *)(((uintptr_t)reserved + ALIGNMENT - 1) & ~(uintptr_t)(ALIGNMENT - 1));
-	if (mmap(start, len, prot, MAP_SHARED | MAP_FIXED, fd, offset) == MAP_FAILED) {
-		err = errno;
-		munmap(reserved, total);
-		errno = err;
-		return NULL;
+	for (i = 0; i < TRIES; i++) {
+		start = find_room(len);
+		if (!start)
+			return NULL;
+		start = mmap(start, len, prot, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, offset);
+		if (start != MAP_FAILED)
+			return start;
+		if (errno != EEXIST)
+			return NULL;
 	}
-	if (start != reserved)
-		munmap(reserved, (size_t)(start - reserved));
-	if (start + len != end)
-		munmap(start + len, (size_t)(end - (start + len)));
-	return start;
+	start = mmap(NULL, len, prot, MAP_SHARED, fd, offset);
+	return start == MAP_FAILED ? NULL : start;
 }
 
 void *zcio_window(struct zcio_ctx *ctx, size_t len, unsigned int flags)

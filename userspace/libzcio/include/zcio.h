@@ -72,7 +72,8 @@ int zcio_ctx_fd(const struct zcio_ctx *ctx);
  * zcio_window - map a window of len bytes (a multiple of the page size)
  *
  * Takes no memory until payloads arrive. Starts at a multiple of 2 MiB, so that
- * threads with a window each do not contend for a page table. Reads as zeros
+ * threads with a window each do not contend for a page table (at any page, if threads
+ * that map at the same time take all such places). Reads as zeros
  * where no payload lies. flags: 0 or ZCIO_WINDOW_WRITABLE.
  */
 void *zcio_window(struct zcio_ctx *ctx, size_t len, unsigned int flags);
@@ -82,7 +83,7 @@ void *zcio_window(struct zcio_ctx *ctx, size_t len, unsigned int flags);
  *
  * To send through a device that does not reach all memory, call zcio_target() before.
  * Its pages are allocated and charged to RLIMIT_MEMLOCK (ENOMEM, ENOBUFS at the
- * limit) and read as zeros. Starts at a multiple of 2 MiB.
+ * limit) and read as zeros. Starts where a window would.
  */
 void *zcio_pool(struct zcio_ctx *ctx, size_t len);
 

@@ -5,20 +5,13 @@
  */
 #include <errno.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <zcio.h>
+#include "check.h"
 
-static int failed;
-
-#define CHECK(condition) do {						\
-	if (!(condition)) {						\
-		fprintf(stderr, "line %d: %s\n", __LINE__, #condition);	\
-		failed = 1;						\
-	}								\
-} while (0)
+int failed;
 
 _Static_assert(sizeof(struct zcio_payload) == 96, "size");
 _Static_assert(sizeof(struct zcio_readv) == 64, "size");
@@ -61,5 +54,6 @@ int main(void)
 		CHECK(zcio_why(bit));
 	CHECK(!zcio_why(ZCIO_WHY_BITS));
 	zcio_close(NULL);
+	check_standin();
 	return failed;
 }
