@@ -8,20 +8,19 @@
 //! a slot lives, the kernel does not change those bytes, and the pages stay mapped.
 #![allow(unsafe_code)]
 
+mod mapping;
+
 use crate::abi;
 use crate::answer;
 use crate::slots::Slots;
+use mapping::Mapping;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::ptr::{self, NonNull};
+use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Mappings start at a multiple of this, what one page of page table spans, so that
-/// threads with a mapping each do not wait for each other's page-table locks.
-const ALIGNMENT: usize = 2 << 20;
 
 /// A failed call and the element it is about.
 #[derive(Debug)]
@@ -121,64 +120,6 @@ impl Kind for Pool {
     const PROT: i32 = libc::PROT_READ | libc::PROT_WRITE;
 }
 
-/// Mapped memory; unmapped when dropped.
-#[derive(Debug)]
-struct Mapping {
-    start: NonNull<u8>,
-    len: usize,
-}
-
-// SAFETY: a mapping belongs to the process, not to a thread.
-unsafe impl Send for Mapping {}
-// SAFETY: `&Mapping` gives only the address; access goes through slots.
-unsafe impl Sync for Mapping {}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: the range is ours, and no slot, hence no reference, is left: slots
-        // keep the `Arena` alive that owns this mapping.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
-    }
-}
-
-/// Reserves address space of `len` bytes and more, maps over its aligned part, and
-/// gives the rest back.
-fn map_aligned<K: Kind>(device: BorrowedFd<'_>, len: usize) -> io::Result<Mapping> {
-    let total = len.checked_add(ALIGNMENT).ok_or(io::ErrorKind::InvalidInput)?;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: a new mapping at an address of the kernel's choice harms nobody.
-    let reserved = unsafe { libc::mmap(ptr::null_mut(), total, libc::PROT_NONE, flags, -1, 0) };
-    if reserved == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    let before = reserved.addr().next_multiple_of(ALIGNMENT) - reserved.addr();
-    let after = total - before - len;
-    // SAFETY: `before + len <= total`: all within the reserved range.
-    let start = unsafe { reserved.byte_add(before) };
-    // SAFETY: replaces pages of the reserved range, which nobody else knows of.
-    let mapped = unsafe {
-        let flags = libc::MAP_SHARED | libc::MAP_FIXED;
-        libc::mmap(start, len, K::PROT, flags, device.as_raw_fd(), K::OFFSET)
-    };
-    if mapped == libc::MAP_FAILED {
-        let error = io::Error::last_os_error();
-        // SAFETY: the reserved range is ours and unused.
-        unsafe { libc::munmap(reserved, total) };
-        return Err(error);
-    }
-    // SAFETY: the reserved range before and behind the mapping is ours and unused.
-    unsafe {
-        if before > 0 {
-            libc::munmap(reserved, before);
-        }
-        if after > 0 {
-            libc::munmap(start.byte_add(len), after);
-        }
-    }
-    let start = NonNull::new(start.cast()).expect("mmap gives no null");
-    Ok(Mapping { start, len })
-}
-
 /// A mapping divided into slots.
 #[derive(Debug)]
 pub(crate) struct Arena<K> {
@@ -195,7 +136,7 @@ impl<K: Kind> Arena<K> {
     /// Maps `total` slots of `slot_len` bytes, a multiple of the page size.
     pub fn new(device: BorrowedFd<'_>, total: usize, slot_len: usize) -> io::Result<Arc<Arena<K>>> {
         let len = total.checked_mul(slot_len).ok_or(io::ErrorKind::InvalidInput)?;
-        let mapping = map_aligned::<K>(device, len)?;
+        let mapping = Mapping::new(device, len, K::PROT, K::OFFSET)?;
         let free = Mutex::new(Slots::new(total));
         Ok(Arc::new(Arena {
             mapping,
@@ -484,7 +425,6 @@ pub(crate) mod tests {
         let arena = Arena::<Pool>::new(device.as_fd(), 70, len).unwrap();
         let mut slots = arena.take(100);
         assert_eq!((slots.len(), arena.free()), (70, 0));
-        assert_eq!(slots[0].start().addr() % ALIGNMENT, 0);
         for (n, slot) in slots.iter_mut().enumerate() {
             slot.bytes_mut(0..len).fill(n as u8);
         }
