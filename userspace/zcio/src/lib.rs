@@ -3,7 +3,8 @@
 //!
 //! A received payload is the very page that the network card wrote, mapped into a
 //! [`Window`]; a payload that is sent is handed to the network stack as pages of a
-//! [`Pool`]. Sockets are ordinary TCP sockets of any crate ([`AsFd`](std::os::fd::AsFd)).
+//! [`Pool`]. Sockets are ordinary ones of any crate ([`AsFd`](std::os::fd::AsFd)): TCP, UDP and
+//! AF_PACKET.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -68,6 +69,7 @@
 mod abi;
 mod answer;
 mod context;
+mod datagram;
 mod error;
 mod kept;
 mod pool;
@@ -77,6 +79,7 @@ mod transfer;
 mod window;
 
 pub use context::{Context, Counters, Info};
+pub use datagram::{Datagram, LinkAddr, Sender, Vlan};
 pub use error::{Error, Operation};
 pub use kept::Kept;
 pub use pool::{Area, Pool, SendError, Sent};

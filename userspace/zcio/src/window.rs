@@ -3,7 +3,7 @@
 
 use crate::error::Operation;
 use crate::transfer::{Flags, Transfer};
-use crate::{abi, sys, Context, Error, Result};
+use crate::{abi, datagram, sys, Context, Datagram, Error, Result};
 use std::fmt;
 use std::io;
 use std::ops::{Deref, Range};
@@ -30,6 +30,10 @@ impl Window {
     /// Receives up to `max` payloads, waiting for the first as `read` does. They come in
     /// the order of the stream, without gaps; none is the end of the stream.
     ///
+    /// On UDP and AF_PACKET each datagram is one payload or several, and comes whole: see
+    /// [`Payload::is_end`]. If the first does not fit into all regions together, the rest of
+    /// it is lost: [`Payload::is_truncated`]. An empty one is an empty payload.
+    ///
     /// No more are received than [`free`](Window::free) says, nor than
     /// [`MAX_PAYLOADS`](crate::MAX_PAYLOADS).
     ///
@@ -54,7 +58,7 @@ impl Window {
         let payload = |placed: sys::Placed| Payload {
             slot: Arc::clone(&slots[placed.slot]),
             range: placed.range,
-            transfer: placed.info.into(),
+            info: placed.info,
         };
         Ok(placed.into_iter().map(payload).collect())
     }
@@ -82,19 +86,37 @@ impl Window {
 
 /// A received payload, in the pages that the network card wrote where that was
 /// possible. Its bytes never change. Its region is free again when it and all others
-/// that came with it in the same page are dropped; the pages themselves stay until the region is received into again or the window is unmapped.
+/// that came with it in the same page are dropped; the pages themselves stay until the
+/// region is received into again or the window is unmapped.
 ///
 /// It may be sent to another thread, and outlives its socket and its [`Window`].
 pub struct Payload {
     slot: Arc<sys::Slot<sys::Window>>,
     range: Range<usize>,
-    transfer: Transfer,
+    info: abi::Payload,
 }
 
 impl Payload {
     /// How much of it was mapped, how much copied, and why.
     pub fn transfer(&self) -> Transfer {
-        self.transfer
+        self.info.into()
+    }
+
+    /// Whether a datagram ends with this payload. Never so of a stream.
+    pub fn is_end(&self) -> bool {
+        self.info.flags & datagram::END != 0
+    }
+
+    /// Whether a datagram ends with this payload because it was larger than all the regions:
+    /// the rest of it is lost.
+    pub fn is_truncated(&self) -> bool {
+        self.info.flags & datagram::TRUNCATED != 0
+    }
+
+    /// The datagram or frame that it belongs to: its length, who sent it, when it came. All
+    /// payloads of one say the same. `None` for a stream.
+    pub fn datagram(&self) -> Option<Datagram> {
+        Datagram::of(&self.info)
     }
 }
 
@@ -116,7 +138,7 @@ impl fmt::Debug for Payload {
         f.debug_struct("Payload")
             .field("address", &self.as_ptr())
             .field("len", &self.len())
-            .field("transfer", &self.transfer)
+            .field("transfer", &self.transfer())
             .finish()
     }
 }
