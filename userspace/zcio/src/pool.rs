@@ -120,22 +120,27 @@ impl Pool {
 
     /// Sends all payloads, with as many calls as that takes; signals do not stop it. At the
     /// limit of locked memory a blocking socket waits until pages that were sent come home.
+    /// (`ENOBUFS` can have other reasons, as a full queue: nothing waits for these.)
     ///
     /// # Errors
     /// The error says what was sent before, and has the areas that were not.
     pub fn send_all(&self, socket: impl AsFd, areas: Vec<Area>) -> Result<Sent, SendError> {
         let socket = socket.as_fd();
         let mut total = Sent { rest: areas, ..Sent::default() };
+        let mut in_vain = false;
         while !total.rest.is_empty() {
             let mut batch = std::mem::take(&mut total.rest);
             let later = batch.split_off(batch.len().min(abi::MAX_ELEMENTS));
             match self.send(socket, batch) {
-                Ok(sent) => total.add(sent),
+                Ok(sent) => {
+                    total.add(sent);
+                    in_vain = false;
+                }
                 Err(SendError { error, sent }) => {
                     total.add(sent);
                     let again = match error.raw_os_error() {
                         Some(libc::EINTR) => true,
-                        Some(libc::ENOBUFS) => self.wait_room(socket),
+                        Some(libc::ENOBUFS) => self.wait_room(socket, &mut in_vain),
                         _ => false,
                     };
                     if !again {
@@ -149,15 +154,23 @@ impl Pool {
         Ok(total)
     }
 
-    /// After ENOBUFS: waits for room, if pages are on their way that can make some.
-    fn wait_room(&self, socket: BorrowedFd<'_>) -> bool {
+    /// After ENOBUFS: waits for room, if pages are on their way that can make some. Says whether
+    /// to try again: once at most where there is room already, which is no use if the error
+    /// has another reason. `in_vain` says that it was tried.
+    fn wait_room(&self, socket: BorrowedFd<'_>, in_vain: &mut bool) -> bool {
         let device = self.context.device();
         let leaving = || sys::info(device, None).is_ok_and(|info| info.pool_leaving > 0);
-        let waited = || match sys::wait_room(device) {
+        if !sys::is_blocking(socket) || !leaving() {
+            return false;
+        }
+        if sys::has_room(device) {
+            return !std::mem::replace(in_vain, true);
+        }
+        *in_vain = false;
+        match sys::wait_room(device) {
             Ok(()) => true,
             Err(error) => error.kind() == io::ErrorKind::Interrupted,
-        };
-        sys::is_blocking(socket) && leaving() && waited()
+        }
     }
 
     /// How many areas are free.

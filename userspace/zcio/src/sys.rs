@@ -88,11 +88,21 @@ pub(crate) fn is_blocking(socket: BorrowedFd<'_>) -> bool {
 
 /// Waits until a send would find room in the context's pools, or a signal comes.
 pub(crate) fn wait_room(device: BorrowedFd<'_>) -> io::Result<()> {
+    poll_room(device, -1).map(drop)
+}
+
+/// Whether a send would find room now.
+pub(crate) fn has_room(device: BorrowedFd<'_>) -> bool {
+    matches!(poll_room(device, 0), Ok(1..))
+}
+
+/// How many descriptors have room, of one, within so many milliseconds.
+fn poll_room(device: BorrowedFd<'_>, timeout: i32) -> io::Result<i32> {
     let mut poll = libc::pollfd { fd: device.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     // SAFETY: one structure, which outlives the call.
-    match unsafe { libc::poll(&mut poll, 1, -1) } {
+    match unsafe { libc::poll(&mut poll, 1, timeout) } {
         -1 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
+        count => Ok(count),
     }
 }
 

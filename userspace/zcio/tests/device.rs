@@ -4,15 +4,41 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::thread;
-use zcio::{Context, Flags, Operation, Payload, Window};
+use std::time::SystemTime;
+use zcio::{Context, Flags, Operation, Payload, Sender, Window};
 
 /// Two ends of a connection.
 fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let one = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     (one, listener.accept().unwrap().0)
+}
+
+/// Two UDP sockets, the first one connected to the second.
+fn udp_pair() -> (UdpSocket, UdpSocket) {
+    let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let (from, to) = (bind(), bind());
+    from.connect(to.local_addr().unwrap()).unwrap();
+    (from, to)
+}
+
+/// Turns on an option of a socket.
+fn turn_on(socket: &UdpSocket, level: i32, option: i32) {
+    let (one, len) = (1i32, size_of::<i32>() as libc::socklen_t);
+    // SAFETY: the value is an int, and outlives the call.
+    let result = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const one).cast(), len)
+    };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+fn shell(command: &str) {
+    let status = Command::new("sh").args(["-ec", command]).status().unwrap();
+    assert!(status.success(), "{command}");
 }
 
 /// The byte at `offset` of a stream; no period that pages or areas have.
@@ -171,9 +197,7 @@ fn taken_in_part() {
 #[ignore = "needs /dev/zcio"]
 fn datagrams_leave_whole_or_in_segments() {
     let context = Context::open().unwrap();
-    let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let (from, to) = (bind(), bind());
-    from.connect(to.local_addr().unwrap()).unwrap();
+    let (from, to) = udp_pair();
     let pool = context.pool_for(&from, 4, 64 << 10).unwrap();
     let area = |len: usize| {
         let mut area = pool.area().unwrap();
@@ -197,6 +221,110 @@ fn datagrams_leave_whole_or_in_segments() {
     for (from, len) in [(0, 1000), (1000, 1000), (2000, 500)] {
         arrives(from, len);
     }
+}
+
+#[test]
+#[ignore = "needs /dev/zcio"]
+fn datagrams_are_told_of() {
+    let context = Context::open().unwrap();
+    let (from, to) = udp_pair();
+    let window = context.window(32, 4096).unwrap();
+    // The payloads of one datagram, checked; the last one of them.
+    let receive = |len: usize| {
+        let mut offset = 0;
+        loop {
+            for payload in window.recv(&to, 32).unwrap() {
+                assert_pattern(&payload, offset);
+                offset += payload.len();
+                let datagram = payload.datagram().unwrap();
+                assert_eq!(datagram.len, len);
+                assert_eq!(datagram.sender, Some(Sender::Ip(from.local_addr().unwrap())));
+                assert_eq!((datagram.vlan, payload.is_truncated()), (None, false));
+                assert_eq!(payload.is_end(), offset == len);
+                if payload.is_end() {
+                    return datagram;
+                }
+            }
+        }
+    };
+    let bytes: Vec<u8> = (0..20_000).map(byte).collect();
+    for len in [20_000, 1, 0] {
+        from.send(&bytes[..len]).unwrap();
+        let datagram = receive(len);
+        assert_eq!((datagram.timestamp, datagram.segment), (None, None));
+    }
+
+    turn_on(&to, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS);
+    let before = SystemTime::now();
+    from.send(&bytes[..100]).unwrap();
+    assert!(receive(100).timestamp.unwrap() >= before);
+
+    turn_on(&to, libc::SOL_UDP, libc::UDP_GRO);
+    let pool = context.pool_for(&from, 1, 64 << 10).unwrap();
+    let mut area = pool.area().unwrap();
+    area.write_all(&bytes[..2500]).unwrap();
+    pool.send_segments(&from, vec![area], 1000.try_into().unwrap(), Flags::default()).unwrap();
+    assert_eq!(receive(2500).segment, Some(1000));
+
+    // One region for five pages of bytes.
+    from.send(&bytes).unwrap();
+    let payload = window.recv(&to, 1).unwrap().remove(0);
+    assert!(payload.is_truncated() && payload.is_end());
+    assert_eq!((payload.len(), payload.datagram().unwrap().len), (4096, 20_000));
+    assert_pattern(&payload, 0);
+    let error = window.recv_with(&to, 1, Flags::DONTWAIT).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+
+    let (mut left, right) = pair();
+    left.write_all(&bytes[..10]).unwrap();
+    let payload = window.recv(&right, 1).unwrap().remove(0);
+    assert_eq!(
+        (payload.datagram(), payload.is_end(), payload.is_truncated()),
+        (None, false, false)
+    );
+}
+
+/// A device whose queue takes nothing; gone when dropped.
+struct FullDevice;
+
+impl FullDevice {
+    fn add() -> FullDevice {
+        shell("modprobe dummy; ip link add zcfull type dummy");
+        let device = FullDevice;
+        shell("tc qdisc replace dev zcfull root pfifo limit 0; ip link set zcfull up");
+        shell("ip addr add 198.18.9.1/24 dev zcfull");
+        device
+    }
+}
+
+impl Drop for FullDevice {
+    fn drop(&mut self) {
+        shell("ip link del zcfull");
+    }
+}
+
+#[test]
+#[ignore = "needs /dev/zcio"]
+fn send_all_ends_at_a_full_queue() {
+    let _device = FullDevice::add();
+    let context = Context::open().unwrap();
+    let socket = UdpSocket::bind("198.18.9.1:0").unwrap();
+    socket.connect("198.18.9.2:9").unwrap();
+    turn_on(&socket, libc::SOL_IP, libc::IP_RECVERR);
+    let pool = context.pool_for(&socket, 4, 16 << 10).unwrap();
+    let area = || {
+        let mut area = pool.area().unwrap();
+        area.write_all(b"something").unwrap();
+        area
+    };
+    // On their way until they are read: send_all could wait for these.
+    let (left, _right) = pair();
+    pool.send_all(&left, vec![area()]).unwrap();
+    assert!(context.info().unwrap().pool_leaving > 0);
+    let error = pool.send_all(&socket, vec![area(), area()]).unwrap_err();
+    assert_eq!(error.error.raw_os_error(), Some(libc::ENOBUFS));
+    assert_eq!((error.sent.bytes, error.sent.rest.len()), (0, 2));
+    assert_eq!(&error.sent.rest[0][..], b"something");
 }
 
 #[test]
