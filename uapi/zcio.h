@@ -12,9 +12,9 @@
  *
  * poll(), select() and epoll on a context: POLLOUT when a send from one of its pools
  * would find pages to stand in for those it takes: one, or after a ZCIO_IOC_WRITEV that
- * got ENOBUFS as many as that one wanted (but not more than can come home). Without a
- * pool: when a pool of one page could be mapped. Never POLLIN. An edge (EPOLLET) comes
- * after ENOBUFS, or after it was seen not to be writable.
+ * found too few as many as the first payload not taken needs (but not more than can come
+ * home). Without a pool: when a pool of one page could be mapped. Never POLLIN. An edge
+ * (EPOLLET) comes after ENOBUFS, or after it was seen not to be writable.
  *
  * Every structure has a fixed layout, the same on 32- and 64-bit machines.
  * Every field named "reserved" and every flag not defined here must be zero, or
@@ -147,7 +147,9 @@ struct zcio_payload {
  * @reserved: zero
  *
  * Returns the number of payloads, 0 at the end of the stream, or -1 with errno;
- * then nothing has left the socket, nothing is mapped, and @iov is as it was.
+ * then nothing has left the socket, nothing is mapped, and @iov is as it was. After
+ * ENOBUFS, ENOMEM and EFAULT the regions may read as zeros; after any other error they
+ * hold what they held.
  */
 struct zcio_readv {
 	__s32 fd;
@@ -178,14 +180,15 @@ struct zcio_readv {
  * @reserved32: zero
  * @reserved: zero
  *
- * Returns how many payloads were taken whole. If the last one was taken in part
- * (only on a non-blocking socket, or when a signal or a time-out came), @taken
- * says how far: it is more than the whole ones add up to. The return value can
- * be 0 then. Areas of payloads taken whole read as zeros; of a payload taken in
- * part, the bytes sent read as zeros and the others are still there. On -1 with
- * errno nothing was sent and every area is as it was; but if a payload was taken
- * in part and this structure cannot be written any more by then, the ioctl fails
- * with EFAULT.
+ * Returns how many payloads were taken whole: not all on a non-blocking socket, or
+ * when a signal, a time-out or an error came after the first bytes. If the next one
+ * was taken in part (never of UDP and AF_PACKET; on a blocking socket only when a signal
+ * or a time-out came, or the connection was reset or shut down), @taken says how far: it
+ * is more than the whole ones add up to. The return value can be 0 then. Areas of
+ * payloads taken whole read as zeros; of a payload taken in part, the bytes sent read as
+ * zeros and the others are still there. On -1 with errno nothing was sent and every area
+ * is as it was; but if a payload was taken in part and this structure cannot be written
+ * any more by then, the ioctl fails with EFAULT.
  *
  * Once the call returns, nothing that is written to an area can change what the
  * peer gets.

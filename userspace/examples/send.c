@@ -43,7 +43,7 @@ int main(int argc, char **argv)
 		}
 		const struct iovec iov[1][2] = { { { area, AREA_LEN }, { area, len } } };
 
-		if (zc_writev(sock, iov, 1) != 1)	/* a blocking socket takes all */
+		if (zc_writev(sock, iov, 1) != 1)	/* in part only if the peer is lost */
 			return fail("zc_writev");
 		if (area[0] || area[len - 1])		/* zero pages now, to be filled anew */
 			return fprintf(stderr, "the area was not swapped\n"), 1;

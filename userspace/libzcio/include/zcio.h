@@ -47,8 +47,9 @@ int zc_readv(int fd, struct iovec *iov, int iovcnt);
  * payload in it. When the call returns, the areas of the payloads taken read as
  * zeros and may be written at once: that cannot change what the peer gets.
  *
- * Returns how many payloads were taken whole. A non-blocking socket may take
- * the next one in part: see zcio_writev(), which says how far. -1 with errno:
+ * Returns how many payloads were taken whole; fewer than iovcnt on a non-blocking
+ * socket, or if a signal, a time-out or an error came after the first bytes. The next one
+ * may have been taken in part: see zcio_writev(), which says how far. -1 with errno:
  * nothing was sent, and every area is as it was.
  */
 int zc_writev(int fd, const struct iovec (*iov)[2], int iovcnt);

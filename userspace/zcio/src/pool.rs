@@ -60,9 +60,12 @@ impl Pool {
     }
 
     /// Sends the areas' payloads in one call, without a copy. A blocking socket takes
-    /// them all, unless a signal or a time-out comes; see [`send_all`](Pool::send_all).
+    /// them all, unless a signal, a time-out or an error (a limit of memory, a reset; a
+    /// datagram that cannot go) comes behind the first bytes: [`Sent::rest`] has the others,
+    /// and [`send_all`](Pool::send_all) goes on with them.
     /// On UDP and AF_PACKET each is a datagram, or a frame; on TCP none may be empty.
-    /// The pool must be one [for the socket](Context::pool_for). There may be at most [`MAX_PAYLOADS`](crate::MAX_PAYLOADS).
+    /// The pool must be one [for the socket](Context::pool_for). There may be at most
+    /// [`MAX_PAYLOADS`](crate::MAX_PAYLOADS).
     ///
     /// The areas may be of any pool. What is done to them afterwards cannot change
     /// what the peer gets.
