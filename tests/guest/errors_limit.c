@@ -113,59 +113,6 @@ TEST_F(limit, another_context_has_no_other_limit)
 	ASSERT_NE(NULL, zcio_pool(other, ZT_PAGE));
 }
 
-/* A send needs stand-ins; without room for them it fails, and nothing was sent. */
-TEST_F(limit, send_at_the_limit_is_ENOBUFS)
-{
-	struct zt *z = &self->z;
-	struct iovec area[1][2];
-
-	z->pool = zt_pool(_metadata, z->ctx, LIMIT);
-	zt_fill(z->pool, ZT_PAGES(LIMIT), 0);
-	area[0][0] = zt_iov(z->pool, ZT_PAGES(LIMIT));
-	area[0][1] = zt_iov(z->pool, ZT_PAGES(LIMIT));
-	for (int i = 0; i < 3; i++) {
-		ASSERT_EQ(-1, zc_writev(z->tx, area, 1));
-		ASSERT_EQ(ENOBUFS, errno);
-		ASSERT_EQ(ZT_PAGES(LIMIT), zt_same(z->pool, ZT_PAGES(LIMIT), 0));
-		ASSERT_EQ(LIMIT, zt_info(_metadata, z->ctx).pool_pages);
-	}
-	zt_nothing(_metadata, z->rx);
-	/* Half of the pool unmapped is room for the other half. */
-	ASSERT_EQ(0, munmap(z->pool + ZT_PAGES(LIMIT / 2), ZT_PAGES(LIMIT / 2)));
-	area[0][0].iov_len = ZT_PAGES(LIMIT / 2);
-	area[0][1].iov_len = ZT_PAGES(LIMIT / 2);
-	ASSERT_EQ(1, zc_writev(z->tx, area, 1));
-	zt_recv(_metadata, z->rx, ZT_PAGES(LIMIT / 2), 0);
-}
-
-/* What is on its way is charged, whoever's buffer it waits in, until the peer has it. */
-TEST_F(limit, sent_pages_are_charged_until_they_are_home)
-{
-	enum { PAGES = LIMIT / 4 };
-	struct zt *z = &self->z;
-	struct iovec area[1][2];
-	uint64_t sent = 0;
-
-	z->pool = zt_pool(_metadata, z->ctx, PAGES);
-	area[0][0] = zt_iov(z->pool, ZT_PAGES(PAGES));
-	area[0][1] = area[0][0];
-	for (;;) {
-		zt_fill(z->pool, ZT_PAGES(PAGES), sent);
-		if (zc_writev(z->tx, area, 1) < 0)
-			break;
-		sent += ZT_PAGES(PAGES);
-		ASSERT_GE(LIMIT, zt_info(_metadata, z->ctx).pool_pages);
-	}
-	ASSERT_EQ(ENOBUFS, errno);
-	ASSERT_EQ(ZT_PAGES(PAGES), zt_same(z->pool, ZT_PAGES(PAGES), sent));
-	ASSERT_EQ(ZT_PAGES(LIMIT - PAGES), sent);
-	zt_recv(_metadata, z->rx, sent, 0);
-	zt_acked(_metadata, z->tx);
-	ASSERT_EQ(1, poll(&(struct pollfd){ .fd = z->dev, .events = POLLOUT }, 1, -1));
-	ASSERT_EQ(1, zc_writev(z->tx, area, 1));
-	zt_recv(_metadata, z->rx, ZT_PAGES(PAGES), sent);
-}
-
 /*
  * What a pool keeps to send from later is no page less for others of its context: it is let
  * go when they find the limit.
