@@ -95,16 +95,17 @@ mod tests {
     use crate::sys::{page_size, tests::device};
     use std::os::fd::AsFd;
 
-    /// Memory that another thread maps at this very address.
-    fn theirs(at: *mut libc::c_void) -> Mapping {
+    /// Memory that another thread maps at this very address. None if there is one that did:
+    /// tests run in threads.
+    fn theirs(at: *mut libc::c_void) -> Option<Mapping> {
         let len = page_size();
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
         let prot = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: replaces nothing.
-        let start = address(unsafe { libc::mmap64(at, len, prot, flags, -1, 0) }).unwrap();
+        let start = address(unsafe { libc::mmap64(at, len, prot, flags, -1, 0) }).ok()?;
         // SAFETY: a byte of the new mapping.
         unsafe { start.write(7) };
-        Mapping { start, len }
+        Some(Mapping { start, len })
     }
 
     fn assert_theirs(mapping: &Mapping) {
@@ -118,21 +119,28 @@ mod tests {
     #[test]
     fn a_failure_takes_nobodys_memory() {
         let mut mapped = None;
-        let error = place(3 * page_size(), |at, _| {
-            mapped = Some(theirs(at));
-            Err(io::Error::from_raw_os_error(libc::ENOBUFS))
-        });
-        assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::ENOBUFS));
+        while mapped.is_none() {
+            let error = place(3 * page_size(), |at, _| {
+                mapped = theirs(at);
+                Err(io::Error::from_raw_os_error(libc::ENOBUFS))
+            });
+            assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::ENOBUFS));
+        }
         assert_theirs(&mapped.unwrap());
     }
 
-    /// Maps the device where other threads are faster so many times.
-    fn map_behind(times: usize) -> Mapping {
+    /// Maps the device where other threads are faster so many times, and tells how often it
+    /// asked for an address.
+    fn map_behind(times: usize) -> usize {
         let (device, len) = (device(), 3 * page_size());
-        let mut mapped = Vec::new();
+        let (mut mapped, mut asked) = (Vec::new(), 0);
         let map = |at: *mut libc::c_void, flags| {
-            if mapped.len() < times && !at.is_null() {
-                mapped.push(theirs(at));
+            asked += usize::from(!at.is_null());
+            assert_eq!(at.addr() % ALIGNMENT, 0);
+            if asked <= times && !at.is_null() {
+                mapped.extend(theirs(at));
+                // Not left to the kernel: valgrind takes the address for a hint.
+                return Err(io::Error::from_raw_os_error(libc::EEXIST));
             }
             let flags = libc::MAP_SHARED | flags;
             // SAFETY: replaces nothing.
@@ -140,18 +148,17 @@ mod tests {
                 libc::mmap64(at, len, libc::PROT_READ, flags, device.as_fd().as_raw_fd(), 0)
             })
         };
-        let mapping = Mapping { start: place(len, map).unwrap(), len };
-        assert_eq!(mapped.len(), times.min(TRIES));
+        drop(Mapping { start: place(len, map).unwrap(), len });
         mapped.iter().for_each(assert_theirs);
-        mapping
+        asked
     }
 
     #[test]
     fn where_others_are_faster() {
-        for times in [0, 1, TRIES - 1] {
-            assert_eq!(map_behind(times).start.addr().get() % ALIGNMENT, 0);
-        }
-        map_behind(TRIES);
+        assert!(map_behind(0) >= 1);
+        assert!(map_behind(TRIES - 1) >= TRIES);
+        // Then any place is good.
+        assert_eq!(map_behind(TRIES), TRIES);
     }
 
     #[test]
@@ -159,9 +166,8 @@ mod tests {
         let device = device();
         let offset = crate::abi::MMAP_POOL;
         let mapping = Mapping::new(device.as_fd(), page_size(), libc::PROT_READ, offset).unwrap();
-        assert_eq!(mapping.start.addr().get() % ALIGNMENT, 0);
         let shown = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let line = |line: &&str| line.starts_with(&format!("{:x}-", mapping.start.addr()));
+        let line = |line: &&str| line.starts_with(&format!("{:08x}-", mapping.start.addr()));
         let found = shown.lines().find(line).expect("it is mapped");
         assert_eq!(found.split_whitespace().nth(2), Some(&*format!("{offset:08x}")));
     }
