@@ -113,6 +113,19 @@ TEST_F(limit, another_context_has_no_other_limit)
 	ASSERT_NE(NULL, zcio_pool(other, ZT_PAGE));
 }
 
+/* Sends the pool's first page so often, then lets the peer read it all. */
+static void burst(struct __test_metadata *_metadata, struct zt *z, int sends)
+{
+	struct iovec area[1][2] = { { zt_iov(z->pool, ZT_PAGE), zt_iov(z->pool, ZT_PAGE) } };
+
+	for (int i = 0; i < sends; i++) {
+		zt_fill(z->pool, ZT_PAGE, ZT_PAGES(i));
+		ASSERT_EQ(1, zc_writev(z->tx, area, 1));
+	}
+	zt_recv(_metadata, z->rx, ZT_PAGES(sends), 0);
+	zt_acked(_metadata, z->tx);
+}
+
 /*
  * What a pool keeps to send from later is no page less for others of its context: it is let
  * go when they find the limit.
@@ -121,20 +134,13 @@ TEST_F(limit, pages_kept_for_later_are_given_up_at_the_limit)
 {
 	enum { PAGES = 4, SENDS = LIMIT - PAGES - 2 };
 	struct zt *z = &self->z;
-	struct iovec area[1][2], region = zt_iov(z->win, ZT_PAGES(LIMIT - PAGES));
+	struct iovec region = zt_iov(z->win, ZT_PAGES(LIMIT - PAGES));
 	int big = 4 << 20;
 	char *other;
 
 	ASSERT_EQ(0, setsockopt(z->rx, SOL_SOCKET, SO_RCVBUF, &big, sizeof(big)));
 	z->pool = zt_pool(_metadata, z->ctx, PAGES);
-	area[0][0] = zt_iov(z->pool, ZT_PAGE);
-	area[0][1] = area[0][0];
-	for (int i = 0; i < SENDS; i++) {
-		zt_fill(z->pool, ZT_PAGE, ZT_PAGES(i));
-		ASSERT_EQ(1, zc_writev(z->tx, area, 1));
-	}
-	zt_recv(_metadata, z->rx, ZT_PAGES(SENDS), 0);
-	zt_acked(_metadata, z->tx);
+	burst(_metadata, z, SENDS);
 	ASSERT_EQ(PAGES + SENDS, zt_info(_metadata, z->ctx).pool_pages);
 	/* Another pool, which was refused while they were on their way. */
 	other = zcio_pool(z->ctx, ZT_PAGES(LIMIT - PAGES));
@@ -142,19 +148,15 @@ TEST_F(limit, pages_kept_for_later_are_given_up_at_the_limit)
 	ASSERT_EQ(LIMIT, zt_info(_metadata, z->ctx).pool_pages);
 	ASSERT_EQ(0, zcio_unmap(other, ZT_PAGES(LIMIT - PAGES)));
 
-	for (int i = 0; i < SENDS; i++) {
-		zt_fill(z->pool, ZT_PAGE, ZT_PAGES(i));
-		ASSERT_EQ(1, zc_writev(z->tx, area, 1));
-	}
-	zt_recv(_metadata, z->rx, ZT_PAGES(SENDS), 0);
-	zt_acked(_metadata, z->tx);
+	burst(_metadata, z, SENDS);
 	ASSERT_EQ(PAGES + SENDS, zt_info(_metadata, z->ctx).pool_pages);
 	/* And payloads. */
 	zt_send(_metadata, z->tx, ZT_PAGES(LIMIT / 2), 0);
 	zt_arrived(_metadata, z->rx, ZT_PAGES(LIMIT / 2));
 	ASSERT_EQ(1, zt_readv(z->dev, z->rx, &region, 1, NULL, 0));
 	ASSERT_EQ(region.iov_len, zt_same(region.iov_base, region.iov_len, 0));
-	ASSERT_LT(SENDS / 2, window_pages(_metadata, z));
+	/* More than there was room for. */
+	ASSERT_LT(LIMIT - PAGES - SENDS, window_pages(_metadata, z));
 }
 
 /* Which of the regions holds what is missing for the others does not matter. */
