@@ -34,7 +34,7 @@ LAST = 16
 # A splat is many lines.
 REST_OF_SPLAT = 5
 # Boot, and at the end the look for leaks, on a machine that is busy.
-SLACK = 600
+SLACK = 1800
 
 
 class Watched(boot.Guest):
