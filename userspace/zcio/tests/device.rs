@@ -289,10 +289,11 @@ struct FullDevice;
 
 impl FullDevice {
     fn add() -> FullDevice {
-        shell("modprobe dummy; ip link add zcfull type dummy");
+        shell("ip link add zcfull type veth peer name zcfar");
         let device = FullDevice;
-        shell("tc qdisc replace dev zcfull root pfifo limit 0; ip link set zcfull up");
-        shell("ip addr add 198.18.9.1/24 dev zcfull");
+        shell("tc qdisc replace dev zcfull root pfifo limit 0");
+        shell("ip link set zcfull up; ip link set zcfar up; ip addr add 198.18.9.1/24 dev zcfull");
+        shell("ip neigh add 198.18.9.2 lladdr 02:00:00:00:00:09 dev zcfull");
         device
     }
 }
