@@ -85,6 +85,7 @@ impl State {
         account.leaving_changed(now as i64 - self.told as i64);
         self.told = now;
     }
+
     /// Keeps a page for later, as long as that is not more than the mapping has.
     pub(super) fn keep(&mut self, account: &Account, page: OwnedPage) {
         let room = self.spare.len() < self.slots.len().max(LEAVING_MIN);
