@@ -12,10 +12,13 @@ static const enum zt_path paths[] = { ZT_WIRE4, ZT_LO6 };
 static void prepare(struct __test_metadata *_metadata, struct race *r, enum zt_path path,
 		    size_t pages, int buffer)
 {
+	int all = 1 << 20;	/* of the other sender's: nobody reads while it sends */
+
 	sender_open(_metadata, r, pages);
 	zt_tcp(_metadata, path, &r->s.z.rx, &r->s.z.tx);
 	zt_tcp(_metadata, path, &r->rx2, &r->tx2);
 	setsockopt(r->s.z.rx, SOL_SOCKET, SO_SNDBUFFORCE, &buffer, sizeof(buffer));
+	setsockopt(r->rx2, SOL_SOCKET, SO_SNDBUFFORCE, &all, sizeof(all));
 	r->reset[0] = EPIPE;
 	r->reset[1] = ECONNRESET;
 	sender_areas(r, 0);
