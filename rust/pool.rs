@@ -83,7 +83,8 @@ impl Pool {
 
     /// `n` pages of zeros to stand in for pages that will be sent, recycled where possible.
     /// Also makes room to take back as many, so that nothing after this can fail: each of
-    /// them, or the page that it stands in for, comes to `give_back`, `sent` or `restore`.
+    /// them, or the page that it stands in for, comes to `give_back`, `went`, `sent` or
+    /// `restore`.
     pub(crate) fn reserve(&self, n: usize) -> Result<KVVec<OwnedPage>> {
         let mut pages = KVVec::with_capacity(n, GFP_KERNEL)?;
         {
@@ -374,11 +375,6 @@ mod tests {
         Ok(ids)
     }
 
-    /// Sends `pages` in whole, as of page 0 of the pool.
-    fn send(pool: &Pool, pages: KVVec<OwnedPage>) {
-        pool.sent(pages.into_iter().map(|page| (0, page, (0, 0))));
-    }
-
     #[test]
     fn pages_are_charged_while_the_pool_lives() -> Result {
         let context = Context::new()?;
@@ -396,7 +392,7 @@ mod tests {
         let context = Context::new()?;
         let pool = Pool::new(context.clone(), 8)?;
         pool.give_back(pool.reserve(3)?);
-        send(&pool, pool.reserve(5)?);
+        pool.went(pool.reserve(5)?.into_iter());
         assert_eq!(held(&context), 13);
         drop(pool);
         assert_eq!(held(&context), 0);
@@ -439,7 +435,7 @@ mod tests {
         let pool = Pool::new(context.clone(), 8)?;
         let pages = pool.reserve(4)?;
         let old = ids(&pages)?;
-        send(&pool, pages);
+        pool.went(pages.into_iter());
         assert_eq!(pool.state.lock().leaving.len(), 4);
         let pages = pool.reserve(4)?;
         assert_eq!(held(&context), 12);
@@ -453,7 +449,7 @@ mod tests {
     fn line_of_sent_pages_is_bounded() -> Result {
         let context = Context::new()?;
         let pool = Pool::new(context.clone(), 1)?;
-        send(&pool, pool.reserve(LEAVING_MIN + 3)?);
+        pool.went(pool.reserve(LEAVING_MIN + 3)?.into_iter());
         assert_eq!(pool.state.lock().leaving.len(), LEAVING_MIN);
         assert_eq!(held(&context), 1 + LEAVING_MIN as u64);
         Ok(())
@@ -474,7 +470,7 @@ mod tests {
         let pool = Pool::new(context.clone(), 1)?;
         let pages = pool.reserve(LEAVING_MIN + 3)?;
         let stack = hold(&pages)?;
-        send(&pool, pages);
+        pool.went(pages.into_iter());
         assert_eq!(held(&context), 1 + stack.len() as u64);
         Ok(())
     }
@@ -490,7 +486,7 @@ mod tests {
             for page in hold(&pages)? {
                 stack.push(page, GFP_KERNEL)?;
             }
-            send(&pool, pages);
+            pool.went(pages.into_iter());
         }
         assert_eq!(pool.state.lock().leaving.len(), 1500);
         assert_eq!(held(&context), 1501);
@@ -506,7 +502,7 @@ mod tests {
         pool.give_back(pool.reserve(3)?);
         let pages = pool.reserve(5)?;
         let stack = hold(pages.get(..2).ok_or(EINVAL)?)?;
-        send(&pool, pages);
+        pool.went(pages.into_iter());
         assert_eq!(held(&context), 9);
         context.writable.trim(&context.account);
         assert_eq!(held(&context), 4 + stack.len() as u64);
@@ -527,7 +523,7 @@ mod tests {
         assert!(has_room(0, 1));
         let pages = pool.reserve(2)?;
         let mut stack = hold(&pages)?;
-        send(&pool, pages);
+        pool.went(pages.into_iter());
         assert!(!has_room(0, 0));
         assert!(stack.pop().is_some());
         assert!(has_room(0, 0));

@@ -501,8 +501,8 @@ TEST_F(every, device_that_cannot_gather_is_said)
 }
 
 /*
- * The error that ended a call which had sent something before is told to the next one,
- * wherever in what the module hands over the send buffer is full.
+ * The error that ended a call which had sent something before is told to the next one. (That
+ * the buffer is full just between two batches of the module's has not been brought about.)
  */
 TEST_F(every, reset_behind_what_was_taken_is_told_later)
 {
