@@ -32,7 +32,8 @@ net_addresses() {
 	batch "link set zc0 mtu $ZCIO_MTU" "addr replace 10.77.0.1/24 dev zc0" \
 		"addr replace fd77::1/64 dev zc0 nodad" "link set zc0 up" &&
 		batch -n peer -- "link set zc1 mtu $ZCIO_MTU" "addr replace 10.77.0.2/24 dev zc1" \
-			"addr replace fd77::2/64 dev zc1 nodad" "link set zc1 up" || return
+			"addr replace fd77::2/64 dev zc1 nodad" "link set zc1 up" &&
+		net_neighbours || return
 	# The emulated NICs' links come up a moment later.
 	local i
 	for ((i = 0; i < 100; i++)); do
@@ -42,6 +43,17 @@ net_addresses() {
 		sleep 0.05
 	done
 	return 1
+}
+
+# Each end knows the other's hardware address for good. Were it asked for on the way, a
+# datagram could overtake the one that waits for the answer, and tests count on their order.
+net_neighbours() {
+	local here peer
+	here=$(</sys/class/net/zc0/address) && peer=$(ip netns exec peer cat /sys/class/net/zc1/address) || return
+	batch "neigh replace 10.77.0.2 lladdr $peer dev zc0 nud permanent" \
+		"neigh replace fd77::2 lladdr $peer dev zc0 nud permanent" &&
+		batch -n peer -- "neigh replace 10.77.0.1 lladdr $here dev zc1 nud permanent" \
+			"neigh replace fd77::1 lladdr $here dev zc1 nud permanent"
 }
 
 # batch [OPTION... --] "IP COMMAND"...: one process for all of them
