@@ -3,7 +3,9 @@
 import json
 import os
 import tempfile
+import types
 import unittest
+from unittest import mock
 
 os.environ.setdefault("ZCIO_TOP", "/nonexistent")
 import suite  # noqa: E402
@@ -46,6 +48,58 @@ class Account(unittest.TestCase):
 
     def test_never_booted(self):
         self.assertEqual(self.count([], {}, status=120)[:2], (0, 1))
+
+
+class Repeat(unittest.TestCase):
+    """A failure is set apart only if it is a case, and is never seen again."""
+    FAILED = types.SimpleNamespace(passed=["a"], failed=["b"], skipped=[], problems=[])
+
+    def again(self, tally, outcomes, times="3"):
+        self.booted = []
+
+        def boot(name, programs):
+            self.booted.append((name, programs))
+            return outcomes[len(self.booted) - 1], 0
+
+        def account(tally, _name, outcome, _status):
+            for text in outcome:
+                tally.fail(text)
+
+        with mock.patch.dict(os.environ, ZCIO_AGAIN=times), mock.patch.object(suite, "account", account):
+            suite.repeat(tally, "guest", boot)
+        return len(tally.failures), len(tally.unsteady)
+
+    def failed(self, *programs):
+        tally = suite.Tally()
+        for program in programs:
+            tally.add(f"guest {program}", self.FAILED, program)
+        return tally
+
+    def test_never_seen_again(self):
+        self.assertEqual(self.again(self.failed("y", "x"), [[], [], []]), (0, 2))
+        self.assertEqual(self.booted, [(f"guest-again-{n}", ["x", "y"]) for n in (1, 2, 3)])
+
+    def test_seen_again(self):
+        tally = self.failed("x")
+        self.assertEqual(self.again(tally, [[], ["guest x: b"]]), (2, 0))
+        self.assertIn("time 2 of 3", tally.failures[1])
+
+    def test_not_asked_for(self):
+        self.assertEqual(self.again(self.failed("x"), [], times=""), (1, 0))
+
+    def test_splat_beside_it(self):
+        tally = self.failed("x")
+        tally.fail("guest: the kernel's log: BUG")
+        self.assertEqual(self.again(tally, []), (2, 0))
+
+    def test_too_many(self):
+        self.assertEqual(self.again(self.failed("a", "b", "c", "d"), []), (4, 0))
+
+    def test_left_behind(self):
+        self.assertEqual(self.again(self.failed("final-check"), []), (1, 0))
+
+    def test_nothing_failed(self):
+        self.assertEqual(self.again(suite.Tally(), []), (0, 0))
 
 
 if __name__ == "__main__":
