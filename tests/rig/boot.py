@@ -23,6 +23,9 @@ import qemu
 import splat
 
 BROKEN, HUNG, LOST, SPLAT = 120, 124, 125, 99
+# An emulated kernel hangs, once in a great while, before it has come as far as to its first
+# process: nothing of ours runs yet. Such a boot is begun anew, once.
+BOOT_SECONDS = 300
 
 
 def setting(name, default=""):
@@ -100,8 +103,13 @@ class Guest:
                 return
             self.pump(time.monotonic() + 3)
 
+    def hangs_in_boot(self):
+        """Whether it has not come to be ready, nor to say why not, in the time that has."""
+        return not (self.ready or self.broken or self.panicked or not self.ports) and \
+            time.monotonic() > self.start + BOOT_SECONDS
+
     def pump(self, deadline):
-        """Move bytes until the guest is gone or the deadline has passed."""
+        """Move bytes until the guest is gone, hangs in its boot, or the deadline has passed."""
         with selectors.DefaultSelector() as selector:
             for name, sock in self.ports.items():
                 selector.register(sock, selectors.EVENT_READ, name)
@@ -114,6 +122,8 @@ class Guest:
                         self.ports.pop(key.data, None)
                 if self.panicked and time.monotonic() > self.panicked + 15:
                     return True
+                if self.hangs_in_boot():
+                    return False
         return not self.ports
 
     def move(self, name):
@@ -168,7 +178,8 @@ def verdict(guest, finished, timeout):
     log = os.path.join(guest.run, "console.log")
     found = splat.scan_file(log)
     if not finished and guest.status is None:
-        print(f"zcio: the guest did not finish within {timeout:.0f} s and was stopped. "
+        what, seconds = ("come up", BOOT_SECONDS) if guest.hangs_in_boot() else ("finish", timeout)
+        print(f"zcio: the guest did not {what} within {seconds:.0f} s and was stopped. "
               f"What its tasks did stands at the end of {log}. "
               "More time: TIMEOUT=seconds.", file=sys.stderr)
         status = HUNG
@@ -214,6 +225,16 @@ def configuration(run):
     return config
 
 
+def begin_anew(guest, config, run):
+    """Another guest in place of one that hangs in its boot; that one's log is kept."""
+    guest.kill()
+    log = os.path.join(run, "console-hung.log")
+    os.replace(os.path.join(run, "console.log"), log)
+    print(f"zcio: the guest did not come up within {BOOT_SECONDS} s, so it is booted once more. "
+          f"The first log: {log}", file=sys.stderr)
+    return Guest(config, run)
+
+
 def main():
     sys.stdout.reconfigure(line_buffering=True)
     run = os.environ["ZCIO_RUN"]
@@ -225,9 +246,13 @@ def main():
     try:
         if config["INTERACTIVE"]:
             interactive(guest)
-        elif not guest.pump(guest.start + timeout):
-            finished = False
-            guest.ask_for_tasks()
+        else:
+            finished = guest.pump(guest.start + timeout)
+            if guest.hangs_in_boot():
+                guest = begin_anew(guest, config, run)
+                finished = guest.pump(guest.start + timeout)
+            if not finished:
+                guest.ask_for_tasks()
     except KeyboardInterrupt:
         guest.kill()
         return 130
