@@ -54,12 +54,13 @@ class Repeat(unittest.TestCase):
     """A failure is set apart only if it is a case, and is never seen again."""
     FAILED = types.SimpleNamespace(passed=["a"], failed=["b"], skipped=[], problems=[])
 
-    def again(self, tally, outcomes, times="3"):
-        self.booted = []
+    @staticmethod
+    def again(tally, outcomes, times="3", booted=None):
+        booted = [] if booted is None else booted
 
         def boot(name, programs):
-            self.booted.append((name, programs))
-            return outcomes[len(self.booted) - 1], 0
+            booted.append((name, programs))
+            return outcomes[len(booted) - 1], 0
 
         def account(tally, _name, outcome, _status):
             for text in outcome:
@@ -76,8 +77,9 @@ class Repeat(unittest.TestCase):
         return tally
 
     def test_never_seen_again(self):
-        self.assertEqual(self.again(self.failed("y", "x"), [[], [], []]), (0, 2))
-        self.assertEqual(self.booted, [(f"guest-again-{n}", ["x", "y"]) for n in (1, 2, 3)])
+        booted = []
+        self.assertEqual(self.again(self.failed("y", "x"), [[], [], []], booted=booted), (0, 2))
+        self.assertEqual(booted, [(f"guest-again-{n}", ["x", "y"]) for n in (1, 2, 3)])
 
     def test_seen_again(self):
         tally = self.failed("x")
