@@ -199,13 +199,19 @@ TEST_F(keep, stays_in_use_until_the_peer_has_it)
 	zt_area(z, iov[0], 0, 16, 0, ZT_PAGES(16), 0);
 	ASSERT_EQ(0, in_use(_metadata, z, z->pool, 16));
 	for (;;) {
+		struct tcp_info info = zt_tcp_info(_metadata, z->rx);
 		uint64_t taken;
 		int n;
 
 		iov[0][1] = zt_iov(z->pool + sent % ZT_PAGES(16), ZT_PAGES(16) - sent % ZT_PAGES(16));
 		n = zt_writev(z->dev, z->rx, iov, 1, NULL, ZCIO_KEEP, &taken);
-		if (n == -EAGAIN)
-			break;
+		if (n == -EAGAIN) {
+			/* What the peer still has room for will not wait. */
+			if (info.tcpi_notsent_bytes && !info.tcpi_unacked && !info.tcpi_snd_wnd)
+				break;
+			usleep(2000);
+			continue;
+		}
 		ASSERT_LE(0, n);
 		ASSERT_LT(0, taken);
 		sent += taken;
