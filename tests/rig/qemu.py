@@ -5,6 +5,8 @@ import shlex
 import subprocess
 import sys
 
+import tsc
+
 # The emulator runs "rep movsb" and "rep stosb" byte by byte. Without these flags the
 # kernel uses plain loops; with them every copy (erms, fsrm) and every memset (fsrs)
 # would look several times dearer than it is on real hardware.
@@ -15,6 +17,12 @@ PROBE_SECONDS = 25
 # Without it the allocator keeps the addresses of objects that it has handed out, in arrays
 # for each processor, and kmemleak takes what is found there for not leaked.
 DEBUG_OPTIONS = "slab_debug=F"
+
+
+def clock_options(accel):
+    """An emulated guest is told what it would measure wrong on a machine that is busy."""
+    rate = tsc.khz() if accel == "tcg" else None
+    return f" no_timer_check tsc_early_khz={rate}" if rate else ""
 
 
 def base(config, accel, cpu, append):
@@ -32,6 +40,7 @@ def command(config, run, fds):
               f"zcio_top={config['TOP']} zcio_run={run} {config['KCMDLINE']}").strip()
     if config["KERNEL"].endswith("-debug"):
         append += " " + DEBUG_OPTIONS
+    append += clock_options(config["ACCEL"])
     line = base(config, config["ACCEL"], config["CPU"], append)
     for name, fd in fds.items():
         line += ["-chardev", f"socket,id={name},fd={fd}"]
