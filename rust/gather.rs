@@ -4,12 +4,13 @@
 //! prepared, with nothing consumed and nothing shown yet.
 
 use crate::context::Moved;
-use crate::ground::page::{OwnedPage, PageRef};
+use crate::ground::page::{OwnedPage, PageList, PageRef};
 use crate::ground::skb::Segment;
 use crate::plan::lay::{lay, Sink};
 use crate::plan::ownership::Why;
 use crate::plan::queue::{self, Part, Seg};
 use crate::plan::receive::Planner;
+use crate::plan::PAGE_SIZE;
 use core::ops::Range;
 use kernel::prelude::*;
 
@@ -20,38 +21,34 @@ pub(crate) const MAX_PAGES: usize = 1 << 14;
 #[derive(Clone, Copy)]
 pub(crate) struct Incoming<'q> {
     /// Its bytes.
-    pub(crate) segment: Segment<'q>,
+    segment: Segment<'q>,
+    /// What the planning is to know of it.
+    seen: Seg,
     /// Number of the datagram it belongs to; 0 in a stream.
-    pub(crate) datagram: usize,
-    /// The datagram begins with it.
-    pub(crate) starts: bool,
-    /// `fact::*` bits that the queue does not know of.
-    pub(crate) also: u32,
+    datagram: usize,
 }
 
-impl Incoming<'_> {
-    fn seen(&self) -> Seg {
-        let seg = self.segment.seen();
-        Seg {
-            bits: seg.bits | self.also,
-            starts: self.starts,
-            ..seg
+impl<'q> Incoming<'q> {
+    /// One of datagram number `datagram` (0 in a stream), which it begins (`starts`) or does
+    /// not; `also` are `fact::*` bits that the queue does not know of.
+    pub(crate) fn new(segment: Segment<'q>, datagram: usize, starts: bool, also: u32) -> Self {
+        let seen = segment.seen();
+        let seen = Seg {
+            bits: seen.bits | also,
+            starts,
+            ..seen
+        };
+        Self {
+            segment,
+            seen,
+            datagram,
         }
     }
-}
 
-/// A page about to be mapped: the queue's, or a new one with copied bytes.
-enum Source<'q> {
-    Queue(PageRef<'q>),
-    Copy(OwnedPage),
-}
-
-impl Source<'_> {
-    fn page(&self) -> PageRef<'_> {
-        match self {
-            Source::Queue(page) => *page,
-            Source::Copy(page) => page.borrow(),
-        }
+    /// The same, with more bits.
+    pub(crate) fn with(mut self, bits: u32) -> Self {
+        self.seen.bits |= bits;
+        self
     }
 }
 
@@ -69,8 +66,9 @@ pub(crate) struct Placed {
 
 /// What one call takes off the queue, ready to be mapped.
 pub(crate) struct Batch<'q> {
-    sources: KVVec<Source<'q>>,
-    /// For each region in use, which of the sources are its pages, from its first page on.
+    /// To be mapped: the queue's, and new ones with copied bytes.
+    pages: PageList<'q>,
+    /// For each region in use, which of them are its pages, from its first page on.
     regions: KVVec<Range<usize>>,
     /// In the order of the queue; regions rise.
     pub(crate) payloads: KVVec<Placed>,
@@ -84,18 +82,18 @@ impl<'q> Batch<'q> {
     /// CPU cannot read.
     pub(crate) fn gather(
         incoming: impl Iterator<Item = Incoming<'q>>,
-        pages: &[usize],
+        room: &[usize],
         guess: usize,
         writable: bool,
     ) -> Result<Self> {
-        let room = pages.iter().sum::<usize>();
+        let most = room.iter().sum::<usize>().min(MAX_PAGES);
         let mut batch = Batch {
-            sources: KVVec::with_capacity(guess.min(room).min(MAX_PAGES), GFP_KERNEL)?,
-            regions: KVVec::with_capacity(pages.len(), GFP_KERNEL)?,
-            payloads: KVVec::with_capacity(pages.len(), GFP_KERNEL)?,
+            pages: PageList::with_capacity(guess.min(most))?,
+            regions: KVVec::with_capacity(room.len(), GFP_KERNEL)?,
+            payloads: KVVec::with_capacity(room.len(), GFP_KERNEL)?,
             all: true,
         };
-        let mut planner = Planner::new(pages, MAX_PAGES);
+        let mut planner = Planner::new(room, MAX_PAGES);
         let mut incoming = incoming.peekable();
         let mut run = Run::new()?;
         while let Some(first) = incoming.next() {
@@ -106,7 +104,7 @@ impl<'q> Batch<'q> {
                 };
                 run.push(next)?;
             }
-            let next = incoming.peek().map(Incoming::seen);
+            let next = incoming.peek().map(|next| next.seen);
             let mut adding = Adding {
                 batch: &mut batch,
                 run: &run,
@@ -128,18 +126,9 @@ impl<'q> Batch<'q> {
         Ok(batch)
     }
 
-    /// The pages to map, in the order of the regions.
-    pub(crate) fn pages(&self) -> Result<KVVec<PageRef<'_>>> {
-        let mut pages = KVVec::with_capacity(self.sources.len(), GFP_KERNEL)?;
-        for source in &self.sources {
-            pages.push(source.page(), GFP_KERNEL)?;
-        }
-        Ok(pages)
-    }
-
-    /// Which of them belong to a region.
-    pub(crate) fn of_region(&self, region: usize) -> Option<Range<usize>> {
-        self.regions.get(region).cloned()
+    /// The pages to map into a region, from its first on; `None` behind the last one in use.
+    pub(crate) fn of_region(&self, region: usize) -> Option<&[PageRef<'_>]> {
+        self.pages.get(self.regions.get(region)?.clone())
     }
 
     /// What was moved in all.
@@ -153,16 +142,11 @@ impl<'q> Batch<'q> {
 
     /// The pages of a region, which is the last one in use or the next.
     fn region(&mut self, region: usize) -> Result<&mut Range<usize>> {
-        let at = self.sources.len();
+        let at = self.pages.len();
         if region == self.regions.len() {
             self.regions.push(at..at, GFP_KERNEL)?;
         }
         self.regions.last_mut().ok_or(EINVAL)
-    }
-
-    fn push(&mut self, region: usize, source: Source<'q>) -> Result {
-        self.region(region)?.end += 1;
-        Ok(self.sources.push(source, GFP_KERNEL)?)
     }
 }
 
@@ -187,24 +171,26 @@ impl<'q> Adding<'_, 'q> {
 impl Sink for Adding<'_, '_> {
     type Error = Error;
 
-    fn map(&mut self, region: usize, part: &Part) -> Result {
-        let page = self
-            .incoming(part.seg)?
-            .segment
-            .page(part.at)
-            .ok_or(EINVAL)?;
-        self.batch.push(region, Source::Queue(page))
+    fn map(&mut self, region: usize, part: &Part, pages: usize) -> Result {
+        let segment = self.incoming(part.seg)?.segment;
+        self.batch.region(region)?.end += pages;
+        for page in 0..pages {
+            let page = segment.page(part.at + page * PAGE_SIZE).ok_or(EINVAL)?;
+            self.batch.pages.push(page)?;
+        }
+        Ok(())
     }
 
     fn zero(&mut self, offset: usize, len: usize) {
-        if let Some(source) = self.batch.sources.last() {
-            source.page().zero(offset, len);
+        if let Some(page) = self.batch.pages.last() {
+            page.zero(offset, len);
         }
     }
 
     fn fresh(&mut self, region: usize) -> Result {
-        self.batch
-            .push(region, Source::Copy(OwnedPage::to_receive()?))
+        let page = OwnedPage::to_receive()?;
+        self.batch.region(region)?.end += 1;
+        self.batch.pages.push_owned(page)
     }
 
     fn begin(&mut self, region: usize, offset: usize, seg: usize) -> Result {
@@ -224,7 +210,7 @@ impl Sink for Adding<'_, '_> {
     }
 
     fn copied(&mut self, part: &Part, offset: usize, why: Why) -> Result {
-        let to = self.batch.sources.last().ok_or(EINVAL)?.page();
+        let to = self.batch.pages.last().ok_or(EINVAL)?;
         let from = &self.incoming(part.seg)?.segment;
         from.copy(part.at, to, offset, part.len)?;
         if let Some(copied) = self.last()?.copied.get_mut(why as usize) {
@@ -256,13 +242,13 @@ impl<'q> Run<'q> {
     }
 
     fn push(&mut self, next: Incoming<'q>) -> Result {
-        self.seen.push(next.seen(), GFP_KERNEL)?;
+        self.seen.push(next.seen, GFP_KERNEL)?;
         Ok(self.incoming.push(next, GFP_KERNEL)?)
     }
 
     fn joins(&self, next: &Incoming<'q>) -> bool {
         self.seen
             .last()
-            .is_some_and(|last| queue::joins(last, &next.seen()))
+            .is_some_and(|last| queue::joins(last, &next.seen))
     }
 }

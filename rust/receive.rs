@@ -113,12 +113,8 @@ impl Call<'_> {
         }
         let done = {
             let also = self.small(ready);
-            let incoming = locked.queue().map(|segment| Incoming {
-                segment,
-                datagram: 0,
-                starts: false,
-                also,
-            });
+            let incoming = locked.queue();
+            let incoming = incoming.map(|segment| Incoming::new(segment, 0, false, also));
             let guess = ready / PAGE_SIZE * 3 / 2 + 2;
             let batch = Batch::gather(incoming, &self.room, guess, self.target.writable)?;
             self.deliver(&batch, |_| Payload::default())?;
@@ -144,21 +140,13 @@ impl Call<'_> {
             let empty = (description.len == 0).then(Segment::empty);
             let segments = Iterator::chain(datagram.segments()?, empty);
             for (i, segment) in segments.enumerate() {
-                let next = Incoming {
-                    segment,
-                    datagram: number,
-                    starts: i == 0,
-                    also,
-                };
+                let next = Incoming::new(segment, number, i == 0, also);
                 incoming.push(next, GFP_KERNEL)?;
             }
             told.push(description, GFP_KERNEL)?;
         }
         let gather = |also| {
-            let incoming = incoming.iter().map(|next: &Incoming<'_>| Incoming {
-                also: next.also | also,
-                ..*next
-            });
+            let incoming = incoming.iter().map(|next: &Incoming<'_>| next.with(also));
             Batch::gather(incoming, &self.room, guess, self.target.writable)
         };
         let done = {
@@ -206,8 +194,7 @@ impl Call<'_> {
     /// `told` says of each beside. On an error the regions are empty.
     fn deliver(&self, batch: &Batch<'_>, told: impl Fn(usize) -> Payload) -> Result {
         reached(Point::ReadvGathered);
-        let pages = batch.pages()?;
-        let runs = |i: usize| pages.get(batch.of_region(i)?);
+        let runs = |i: usize| batch.of_region(i);
         let placed = self.target.context.within_limit(|| {
             let placed = put_all(&self.regions, self.target.writable, runs);
             // At the limit, the regions whose turn had not come may hold what is missing.

@@ -207,6 +207,60 @@ impl<'a> PageRef<'a> {
     }
 }
 
+/// Pages in the order in which they are to be mapped: some that somebody else keeps alive for
+/// `'a`, some that the list itself owns.
+///
+/// # Invariants
+///
+/// Each of `pages` stays referenced for `'a`, or is one of `owned`.
+pub(crate) struct PageList<'a> {
+    pages: KVVec<NonNull<bindings::page>>,
+    owned: KVVec<OwnedPage>,
+    _borrowed: PhantomData<PageRef<'a>>,
+}
+
+impl<'a> PageList<'a> {
+    /// An empty one, with room for so many pages.
+    pub(crate) fn with_capacity(pages: usize) -> Result<Self> {
+        // INVARIANT: There are no pages.
+        Ok(Self {
+            pages: KVVec::with_capacity(pages, GFP_KERNEL)?,
+            owned: KVVec::new(),
+            _borrowed: PhantomData,
+        })
+    }
+
+    pub(crate) fn push(&mut self, page: PageRef<'a>) -> Result {
+        // INVARIANT: It stays referenced for `'a`.
+        Ok(self.pages.push(page.0, GFP_KERNEL)?)
+    }
+
+    pub(crate) fn push_owned(&mut self, page: OwnedPage) -> Result {
+        let at = page.0;
+        self.owned.push(page, GFP_KERNEL)?;
+        // INVARIANT: It is one of `owned`, from which nothing is ever taken.
+        Ok(self.pages.push(at, GFP_KERNEL)?)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// The page that came last.
+    pub(crate) fn last(&self) -> Option<PageRef<'_>> {
+        // INVARIANT: It stays referenced for `'a` or while `self` is there.
+        self.pages.last().map(|page| PageRef(*page, PhantomData))
+    }
+
+    /// Those of a range, for as long as the list is there; `None` if there are not so many.
+    pub(crate) fn get(&self, range: core::ops::Range<usize>) -> Option<&[PageRef<'_>]> {
+        let pages = self.pages.get(range)?;
+        // SAFETY: `PageRef` is a transparent pointer to a page. By the type invariant each
+        // stays referenced for `'a` or while `self` is there, and the result lives no longer.
+        Some(unsafe { core::slice::from_raw_parts(pages.as_ptr().cast(), pages.len()) })
+    }
+}
+
 #[kunit_tests(zcio_page)]
 mod tests {
     use super::*;
@@ -324,6 +378,27 @@ mod tests {
             page.borrow().zero(offset, len);
         }
         assert!(holds(page.borrow(), 0..0, 0, 3));
+        Ok(())
+    }
+
+    #[test]
+    fn list_keeps_the_order_and_its_own_pages() -> Result {
+        let lent = OwnedPage::to_send(Zone::All)?;
+        let ours = OwnedPage::to_send(Zone::All)?;
+        let other = ours.share();
+        let mut list = PageList::with_capacity(1)?;
+        assert!(list.last().is_none());
+        list.push(lent.borrow())?;
+        list.push_owned(ours)?;
+        list.push(lent.borrow())?;
+        let order = [&lent, &other, &lent];
+        let listed = list.get(0..3).ok_or(EINVAL)?;
+        assert!(listed.iter().zip(order).all(|(a, b)| a.0 == b.0));
+        assert!(list.get(2..4).is_none());
+        assert!(list.last().is_some_and(|page| page.0 == lent.0));
+        assert_eq!((list.len(), lent.refs(), other.refs()), (3, 1, 2));
+        drop(list);
+        assert_eq!((lent.refs(), other.refs()), (1, 1));
         Ok(())
     }
 

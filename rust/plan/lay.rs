@@ -14,8 +14,9 @@ pub trait Sink {
     /// What can go wrong; then nothing more is asked for.
     type Error;
 
-    /// The next page of `region` is the queue's, the one that holds the first byte of `part`.
-    fn map(&mut self, region: usize, part: &Part) -> Result<(), Self::Error>;
+    /// The next `pages` pages of `region` are the queue's, from the one on that holds the
+    /// first byte of `part`.
+    fn map(&mut self, region: usize, part: &Part, pages: usize) -> Result<(), Self::Error>;
 
     /// Bytes of a page just mapped are nobody's payload and must read as zeros.
     fn zero(&mut self, offset: usize, len: usize);
@@ -27,7 +28,7 @@ pub trait Sink {
     /// empty datagram has no page and no bytes.
     fn begin(&mut self, region: usize, offset: usize, seg: usize) -> Result<(), Self::Error>;
 
-    /// The payload has `len` more bytes, in the page just mapped.
+    /// The payload has `len` more bytes, in the pages just mapped.
     fn mapped(&mut self, len: usize) -> Result<(), Self::Error>;
 
     /// The payload has the bytes of `part` more, to be copied to `offset` of the page.
@@ -51,6 +52,9 @@ pub fn lay<S: Sink>(
             Verdict::Copy(why) => {
                 let to_end = why == Why::Linear && next.is_some_and(begins_a_page);
                 copy(planner, run, &group, why, to_end, sink)?
+            }
+            Verdict::Owned | Verdict::Show if group.pages > 1 => {
+                map_many(planner, run, &group, sink)?
             }
             Verdict::Owned => map(planner, run, &group, true, sink)?,
             Verdict::Show => map(planner, run, &group, false, sink)?,
@@ -98,7 +102,7 @@ fn map<S: Sink>(
         Err(NoRoom::Crowded) => return copy(planner, run, group, Why::Elements, false, sink),
         Err(NoRoom::Full) => return Ok(false),
     };
-    sink.map(place.region, &first)?;
+    sink.map(place.region, &first, 1)?;
     let mut begins = place.begins;
     let mut end = 0;
     for part in parts {
@@ -114,6 +118,44 @@ fn map<S: Sink>(
     }
     if owned && end < PAGE_SIZE {
         sink.zero(end, PAGE_SIZE - end);
+    }
+    Ok(true)
+}
+
+/// Whole pages of one segment as they are: as many in each region as go on there.
+fn map_many<S: Sink>(
+    planner: &mut Planner<'_>,
+    run: &[Seg],
+    group: &Group,
+    sink: &mut S,
+) -> Result<bool, S::Error> {
+    let Some(mut part) = group.parts(run).next() else {
+        return Ok(true);
+    };
+    let mut left = group.pages;
+    while left > 0 {
+        let sheet = Sheet {
+            offset: 0,
+            end: PAGE_SIZE,
+            starts: part.starts,
+            more: 0,
+            owned: false,
+        };
+        // One payload in the page: there is room for all of it, or for none.
+        let Ok(place) = planner.map(&sheet) else {
+            return Ok(false);
+        };
+        let pages = 1 + planner.go_on(left - 1);
+        let len = pages * PAGE_SIZE;
+        sink.map(place.region, &part, pages)?;
+        if place.begins {
+            sink.begin(place.region, place.page * PAGE_SIZE, part.seg)?;
+        }
+        sink.mapped(len)?;
+        part.at += len;
+        part.len -= len;
+        part.starts = false;
+        left -= pages;
     }
     Ok(true)
 }

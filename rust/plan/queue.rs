@@ -36,10 +36,10 @@ impl Seg {
         self.bits & fact::LINEAR != 0
     }
 
-    /// Whether it has bytes in the page.
-    fn touches(&self, page: u64) -> bool {
+    /// Whether it has bytes in one of so many pages from `page` on.
+    fn touches(&self, page: u64, pages: usize) -> bool {
         let last = self.page + ((self.offset + self.len).saturating_sub(1) / PAGE_SIZE) as u64;
-        (self.page..=last).contains(&page)
+        self.page < page + pages as u64 && page <= last
     }
 }
 
@@ -62,7 +62,8 @@ pub fn most_payloads(segs: impl Iterator<Item = Seg>, pages: usize) -> usize {
 /// Most segments that a run has: more are not taken together.
 pub const MAX_RUN: usize = 128;
 
-/// Bytes that lie in one page and follow each other in the queue, at rising offsets.
+/// Bytes that lie in one page and follow each other in the queue, at rising offsets; or
+/// those of several pages that follow each other, all of them one segment's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Index of the first segment in the run.
@@ -71,6 +72,8 @@ pub struct Group {
     pub at: usize,
     /// How many segments have bytes here.
     pub count: usize,
+    /// How many pages; more than one only if they are `whole` and of one segment.
+    pub pages: usize,
     /// Whether all bytes of the page are here, without a gap.
     pub whole: bool,
     /// What may be done with the page.
@@ -86,7 +89,8 @@ pub struct Part {
     pub at: usize,
     /// Where it lies in its page.
     pub offset: usize,
-    /// How many bytes, not 0. Those of linear data may be more than a page.
+    /// How many bytes, not 0. Those of linear data, and of a group of several pages, are
+    /// more than a page's.
     pub len: usize,
     /// A datagram begins here.
     pub starts: bool,
@@ -115,10 +119,19 @@ impl Group {
     /// Its parts, in the order of the queue.
     pub fn parts<'s>(&self, run: &'s [Seg]) -> impl Iterator<Item = Part> + Clone + 's {
         let Self {
-            first, at, count, ..
+            first,
+            at,
+            count,
+            pages,
+            ..
         } = *self;
-        (first..first + count)
-            .filter_map(move |seg| part(run, seg, if seg == first { at } else { 0 }))
+        (first..first + count).filter_map(move |seg| {
+            let part = part(run, seg, if seg == first { at } else { 0 })?;
+            Some(Part {
+                len: part.len + (pages - 1) * PAGE_SIZE,
+                ..part
+            })
+        })
     }
 }
 
@@ -177,23 +190,34 @@ impl Iterator for Groups<'_> {
             count += 1;
             last = part;
         }
+        let whole = !head.linear() && !gaps && end == PAGE_SIZE;
+        let touching = |pages| self.run.iter().filter(|s| s.touches(page, pages)).count();
+        // What holds of this page holds of those behind it that the segment fills as well,
+        // if it alone has bytes there.
+        let mut pages = 1;
+        if whole && count == 1 {
+            pages = (head.len.saturating_sub(first.at) / PAGE_SIZE).max(1);
+            if pages > 1 && touching(pages) > 1 {
+                pages = 1;
+            }
+        }
+        let behind = last.at + last.len + (pages - 1) * PAGE_SIZE;
         (self.seg, self.at) = match self.run.get(last.seg) {
-            Some(s) if last.at + last.len < s.len => (last.seg, last.at + last.len),
+            Some(s) if behind < s.len => (last.seg, behind),
             _ => (last.seg + 1, 0),
         };
 
-        let whole = !head.linear() && !gaps && end == PAGE_SIZE;
-        let touching = self.run.iter().filter(|s| s.touches(page)).count();
         let facts = Facts {
             bits,
             refs: self.refs,
             frags: self.run.len(),
-            inside: touching == count,
+            inside: touching(pages) == count,
         };
         Some(Group {
             first: first.seg,
             at: first.at,
             count,
+            pages,
             whole,
             verdict: judge(facts, whole, self.writable),
         })

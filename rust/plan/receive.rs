@@ -141,6 +141,19 @@ impl<'a> Planner<'a> {
         Ok(place)
     }
 
+    /// How many whole pages more, at most `most`, go behind the page that was just mapped,
+    /// as part of its payload.
+    pub fn go_on(&mut self, most: usize) -> usize {
+        let Some(end) = self.end.filter(|end| end % PAGE_SIZE == 0) else {
+            return 0;
+        };
+        let free = self.pages(self.region).saturating_sub(end / PAGE_SIZE);
+        let more = most.min(free).min(self.left);
+        self.left -= more;
+        self.end = Some(end + more * PAGE_SIZE);
+        more
+    }
+
     /// Where the first of `want` bytes go that are to be copied, and that begin a payload or
     /// do not; call again with what is left. `None` when the regions are used up.
     ///

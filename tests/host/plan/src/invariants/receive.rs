@@ -305,16 +305,18 @@ impl Laid<'_> {
 impl Sink for Laid<'_> {
     type Error = Infallible;
 
-    fn map(&mut self, region: usize, part: &Part) -> Result<(), Infallible> {
+    fn map(&mut self, region: usize, part: &Part, pages: usize) -> Result<(), Infallible> {
         let seg = &self.segs[self.run + part.seg];
         assert_eq!(
             seg.bits & super::ownership::NEVER,
             0,
             "must never be mapped"
         );
-        let page = seg.page + ((seg.offset + part.at) / PAGE_SIZE) as u64;
-        assert!(!self.writable || self.sole(page), "others have the page");
-        self.push(region, Page::Queue(page));
+        let first = seg.page + ((seg.offset + part.at) / PAGE_SIZE) as u64;
+        for page in first..first + pages as u64 {
+            assert!(!self.writable || self.sole(page), "others have the page");
+            self.push(region, Page::Queue(page));
+        }
         Ok(())
     }
 
