@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the parts of zcio-bench share: a job (something users do with sockets), the ways to do
+ * it (ours, and what they would take instead), and what is counted while one does.
+ *
+ * One run does one job in one way, once. It forks: the parent, in the namespace at home, is
+ * the side that is measured; the child, in the peer's, is what it talks to, always the same
+ * for all ways of a job. Who runs what in which order is for tests/bench/cells.py.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define PAGE		4096UL
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
+struct bench;
+
+/* One way to do a job. */
+struct way {
+	const char *name;
+	const char *about;		/* one line: which calls */
+	/*
+	 * Does the job with bench.fds. Prepares, calls bench_start(), does it, calls
+	 * bench_stop(); what is outside of these two is not measured.
+	 */
+	void (*run)(struct bench *b);
+};
+
+struct job {
+	const char *name;
+	const char *about;
+	int type;			/* SOCK_STREAM: connected pairs are made; SOCK_DGRAM: bound ones */
+	/*
+	 * The child: what the measured side talks to, over bench.fds of its own. Called after
+	 * bench_start() of the parent; returns when all is done.
+	 */
+	void (*peer)(struct bench *b);
+	const struct way *ways;
+	size_t ways_count;
+};
+
+/* What is counted. Times are microseconds. */
+struct usage {
+	uint64_t wall, user, system;	/* of the measured process */
+	uint64_t guest;			/* all processors' time that was not idle */
+	uint64_t faults;		/* minor page faults */
+};
+
+struct bench {
+	/* What is asked for. */
+	const struct job *job;
+	const struct way *way;
+	size_t size;			/* bytes of a request */
+	uint64_t bytes;			/* to be moved, in all */
+	unsigned int connections;
+	bool check;			/* compare every byte; then times mean nothing */
+	bool untouched;			/* the application does not look at the data */
+	const char *sender;		/* how the peer of a receiving job sends: "send", "zerocopy", "zc" */
+
+	/* What there is to work with. */
+	int *fds;			/* connections of them */
+	int say;			/* to the other process, see bench_start() */
+
+	/* What came of it; the way counts it. */
+	uint64_t moved;			/* bytes */
+	uint64_t calls;			/* system calls for it */
+	uint64_t payloads;		/* mapped or copied pieces, if the way tells them */
+	uint64_t mapped, copied;	/* bytes, if the way tells them */
+	uint64_t *latencies;		/* nanoseconds, of requests, see bench_latency() */
+	size_t latencies_count, latencies_room;
+	struct usage before, after;
+};
+
+/* ---- main.c ---- */
+
+/* Ends the run: something failed that should not have. @what is followed by errno's text. */
+_Noreturn void die(const char *what);
+/* Ends the run: this way cannot be gone here, and why. Says so as the result. */
+_Noreturn void unable(struct bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- measure.c ---- */
+
+/* From here on it counts, and the child begins. */
+void bench_start(struct bench *b);
+/* Waits until the child has all; up to here it counts. */
+void bench_stop(struct bench *b);
+uint64_t nanoseconds(void);
+/* Notes how long one request took. */
+void bench_latency(struct bench *b, uint64_t ns);
+/* Prints the result: one JSON object on one line. */
+void bench_print(const struct bench *b);
+
+/* ---- data.c: what is sent, byte by byte, from its position in the stream ---- */
+
+/* Writes the bytes of positions @at to @at + @len. */
+void data_fill(void *to, uint64_t at, size_t len);
+/* Reads as an application does: one word of each cache line; or, with --check, all of it. */
+void data_take(struct bench *b, const void *from, uint64_t at, size_t len);
+
+/* ---- ends.c: sockets of both sides ---- */
+
+struct address {
+	union {
+		struct sockaddr sa;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	};
+	socklen_t len;
+};
+
+/* The address of the measured side, or of its peer; port 0. */
+struct address address_of(bool peer);
+/* The device of the measured side, or of its peer. */
+const char *device_of(bool peer);
+/* Moves this process into the peer's network namespace, if it has one of its own. */
+void enter_peer(void);
+/* All connections between parent and child, into bench.fds of each; forks. Returns 0 in the child. */
+int ends_open(struct bench *b);
+
+/* ---- jobs, one file each ---- */
+
+extern const struct job tcp_receive;
+
+#endif /* BENCH_H */

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The sockets of both sides, over the network that the rig made: its addresses come from there. */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+struct address address_of(bool peer)
+{
+	const char *text = getenv(peer ? "ZCIO_PEER4" : "ZCIO_LOCAL4");
+	struct address a = { .in = { .sin_family = AF_INET }, .len = sizeof(a.in) };
+
+	if (!text || inet_pton(AF_INET, text, &a.in.sin_addr) != 1)
+		die("ZCIO_LOCAL4 and ZCIO_PEER4 are not set: run this in the rig's guest");
+	return a;
+}
+
+const char *device_of(bool peer)
+{
+	const char *nic = getenv("ZCIO_NIC");
+
+	return nic && !strcmp(nic, "lo") ? "lo" : peer ? "zc1" : "zc0";
+}
+
+void enter_peer(void)
+{
+	const char *exec = getenv("ZCIO_PEER_EXEC");
+	int ns;
+
+	if (!exec || !*exec)
+		return;
+	ns = open("/run/netns/peer", O_RDONLY | O_CLOEXEC);
+	if (ns < 0 || setns(ns, CLONE_NEWNET))
+		die("the peer's namespace");
+	close(ns);
+}
+
+static int bound(const struct job *job, struct address *at)
+{
+	int fd = socket(AF_INET, job->type | SOCK_CLOEXEC, 0), size = 32 << 20;
+
+	if (fd < 0 || bind(fd, &at->sa, at->len) || getsockname(fd, &at->sa, &at->len))
+		die("a socket of one side");
+	/* Datagrams: what was sent and not read yet is not to be lost. */
+	if (job->type == SOCK_DGRAM &&
+	    (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
+	     setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size))))
+		die("the socket's buffers");
+	return fd;
+}
+
+/* The child's end of each: a connection to where the parent listens, or a datagram socket. */
+static void peer_open(struct bench *b, const struct address *to)
+{
+	struct address here;
+
+	for (unsigned int i = 0; i < b->connections; i++) {
+		here = address_of(true);
+		b->fds[i] = bound(b->job, &here);
+		if (b->job->type == SOCK_DGRAM && write(b->say, &here, sizeof(here)) != sizeof(here))
+			die("telling where the peer is");
+		if (connect(b->fds[i], &to[b->job->type == SOCK_DGRAM ? i : 0].sa, to->len))
+			die("connecting to the measured side");
+	}
+}
+
+int ends_open(struct bench *b)
+{
+	bool stream = b->job->type == SOCK_STREAM;
+	struct address *at = calloc(b->connections, sizeof(*at)), there;
+	int say[2], listener = -1;
+	pid_t child;
+
+	b->fds = calloc(b->connections, sizeof(*b->fds));
+	if (!b->fds || !at || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, say))
+		die("memory");
+	at[0] = address_of(false);
+	if (stream) {
+		listener = bound(b->job, at);
+		if (listen(listener, SOMAXCONN))
+			die("listen");
+	} else {
+		for (unsigned int i = 0; i < b->connections; i++) {
+			at[i] = address_of(false);
+			b->fds[i] = bound(b->job, &at[i]);
+		}
+	}
+	child = fork();
+	if (child < 0)
+		die("fork");
+	b->say = say[child ? 0 : 1];
+	close(say[child ? 1 : 0]);
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		enter_peer();
+		peer_open(b, at);
+		return 0;
+	}
+	for (unsigned int i = 0; i < b->connections; i++) {
+		if (stream) {
+			b->fds[i] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+			if (b->fds[i] < 0)
+				die("accept");
+		} else if (read(b->say, &there, sizeof(there)) != sizeof(there) ||
+			   connect(b->fds[i], &there.sa, there.len)) {
+			die("connecting to the peer");
+		}
+	}
+	return child;
+}
