@@ -99,6 +99,9 @@ void bench_print(const struct bench *b);
 
 /* ---- data.c: what is sent, byte by byte, from its position in the stream ---- */
 
+/* The data begins again after so many bytes; a prime, so that a page never has the same bytes twice in a row. */
+#define DATA_PERIOD	65521UL
+
 /* Writes the bytes of positions @at to @at + @len. */
 void data_fill(void *to, uint64_t at, size_t len);
 /* Reads as an application does: one word of each cache line; or, with --check, all of it. */
@@ -119,6 +122,8 @@ struct address {
 struct address address_of(bool peer);
 /* The device of the measured side, or of its peer. */
 const char *device_of(bool peer);
+/* Whether what is sent stays in this machine's memory: no device has a copy of its own. */
+bool peer_is_local(void);
 /* Moves this process into the peer's network namespace, if it has one of its own. */
 void enter_peer(void);
 /* All connections between parent and child, into bench.fds of each; forks. Returns 0 in the child. */
@@ -127,5 +132,7 @@ int ends_open(struct bench *b);
 /* ---- jobs, one file each ---- */
 
 extern const struct job tcp_receive;
+extern const struct job tcp_send;
+extern const struct job fanout;
 
 #endif /* BENCH_H */

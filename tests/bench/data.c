@@ -10,34 +10,31 @@
 
 #include "bench.h"
 
-/* A prime, so that a page never has the same bytes twice in a row. */
-#define PERIOD	65521UL
-
-static unsigned char table[2 * PERIOD];
+static unsigned char table[2 * DATA_PERIOD];
 
 __attribute__((constructor)) static void make(void)
 {
 	uint64_t state = 88172645463325252ULL;
 
-	for (size_t i = 0; i < PERIOD; i++) {
+	for (size_t i = 0; i < DATA_PERIOD; i++) {
 		state ^= state << 13;
 		state ^= state >> 7;
 		state ^= state << 17;
-		table[i] = table[i + PERIOD] = state >> 24;
+		table[i] = table[i + DATA_PERIOD] = state >> 24;
 	}
 }
 
 /* The longest piece that lies in the table as one. */
 static size_t piece(size_t len)
 {
-	return len < PERIOD ? len : PERIOD;
+	return len < DATA_PERIOD ? len : DATA_PERIOD;
 }
 
 void data_fill(void *to, uint64_t at, size_t len)
 {
 	for (size_t n; len; to = (char *)to + n, at += n, len -= n) {
 		n = piece(len);
-		memcpy(to, table + at % PERIOD, n);
+		memcpy(to, table + at % DATA_PERIOD, n);
 	}
 }
 
@@ -54,7 +51,7 @@ void data_take(struct bench *b, const void *from, uint64_t at, size_t len)
 	}
 	for (size_t n; len; p += n, at += n, len -= n) {
 		n = piece(len);
-		if (!memcmp(p, table + at % PERIOD, n))
+		if (!memcmp(p, table + at % DATA_PERIOD, n))
 			continue;
 		fprintf(stderr, "bench: a byte is wrong between %llu and %llu of what was sent\n",
 			(unsigned long long)at, (unsigned long long)(at + n));

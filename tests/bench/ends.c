@@ -7,9 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "bench.h"
+
+/* Descriptors beside the connections', at most. */
+#define OTHER_FDS	64
 
 struct address address_of(bool peer)
 {
@@ -28,6 +32,13 @@ const char *device_of(bool peer)
 	return nic && !strcmp(nic, "lo") ? "lo" : peer ? "zc1" : "zc0";
 }
 
+bool peer_is_local(void)
+{
+	const char *nic = getenv("ZCIO_NIC");
+
+	return nic && (!strcmp(nic, "lo") || !strcmp(nic, "veth"));
+}
+
 void enter_peer(void)
 {
 	const char *exec = getenv("ZCIO_PEER_EXEC");
@@ -39,6 +50,22 @@ void enter_peer(void)
 	if (ns < 0 || setns(ns, CLONE_NEWNET))
 		die("the peer's namespace");
 	close(ns);
+}
+
+/* Each process has its end of all connections. */
+static void room_for(unsigned int fds)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		die("RLIMIT_NOFILE");
+	if (limit.rlim_cur >= fds)
+		return;
+	limit.rlim_cur = fds;
+	if (limit.rlim_max < fds)
+		limit.rlim_max = fds;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		die("RLIMIT_NOFILE");
 }
 
 static int bound(const struct job *job, struct address *at)
@@ -80,6 +107,7 @@ int ends_open(struct bench *b)
 	b->fds = calloc(b->connections, sizeof(*b->fds));
 	if (!b->fds || !at || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, say))
 		die("memory");
+	room_for(b->connections + OTHER_FDS);
 	at[0] = address_of(false);
 	if (stream) {
 		listener = bound(b->job, at);

@@ -11,7 +11,7 @@
 
 #include "bench.h"
 
-static const struct job *const jobs[] = { &tcp_receive };
+static const struct job *const jobs[] = { &tcp_receive, &tcp_send, &fanout };
 
 void die(const char *what)
 {
