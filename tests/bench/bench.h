@@ -99,7 +99,7 @@ void bench_print(const struct bench *b);
 
 /* ---- data.c: what is sent, byte by byte, from its position in the stream ---- */
 
-/* The data begins again after so many bytes; a prime, so that a page never has the same bytes twice in a row. */
+/* It begins again after so many bytes: a prime, so that no page has the same bytes as the last. */
 #define DATA_PERIOD	65521UL
 
 /* Writes the bytes of positions @at to @at + @len. */

@@ -102,8 +102,8 @@ static void by_write(struct bench *b)
 	b->copied = b->moved;
 }
 
-/* Sends of a connection whose completions were not looked for yet, and the most there may be. */
-#define LOOK_AFTER	8
+/* Completions are looked for every so many sends of a connection; so many may be without. */
+#define LOOK_EVERY	8
 #define ROOM		64
 
 /* As the block does not change, nothing waits for completions; but they have to be taken. */
@@ -122,7 +122,7 @@ static void by_zerocopy(struct bench *b)
 		struct zerocopy *to = &z[next(b)];
 
 		zerocopy_send(b, to, block, b->size);
-		if (to->next - to->done >= LOOK_AFTER)
+		if (to->next % LOOK_EVERY == 0)
 			zerocopy_reap(b, to);
 		b->moved += b->size;
 	}

@@ -55,7 +55,10 @@ struct zerocopy {
 void zerocopy_open(struct bench *b, struct zerocopy *z, int fd, uint32_t room);
 /* Sends it all; the buffer may be written again when z->done has come to what z->next is then. */
 void zerocopy_send(struct bench *b, struct zerocopy *z, const char *from, size_t len);
-/* Takes the completions that are there; says whether there was one. */
+/*
+ * Takes one range of completions, most often all that wait, as the kernel joins them; says
+ * whether there was one.
+ */
 bool zerocopy_reap(struct bench *b, struct zerocopy *z);
 /* Waits until all sends before number @until are complete. */
 void zerocopy_wait(struct bench *b, struct zerocopy *z, uint32_t until);

@@ -47,28 +47,20 @@ static void complete(struct bench *b, struct zerocopy *z, const struct sock_exte
 
 bool zerocopy_reap(struct bench *b, struct zerocopy *z)
 {
-	bool any = false;
+	char control[128];
+	struct msghdr msg = { .msg_control = control, .msg_controllen = sizeof(control) };
 
-	for (;;) {
-		char control[128];
-		struct msghdr msg = { .msg_control = control, .msg_controllen = sizeof(control) };
-		struct cmsghdr *c;
-
-		b->calls++;
-		if (recvmsg(z->fd, &msg, MSG_ERRQUEUE) < 0) {
-			if (errno != EAGAIN)
-				die("the error queue");
-			return any;
-		}
-		for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
-			if ((c->cmsg_level == SOL_IP && c->cmsg_type == IP_RECVERR) ||
-			    (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_RECVERR))
-				complete(b, z, (void *)CMSG_DATA(c));
-		any = true;
-		/* Most often it was the only one: the kernel joins those that wait. */
-		if (z->done == z->next)
-			return true;
+	b->calls++;
+	if (recvmsg(z->fd, &msg, MSG_ERRQUEUE) < 0) {
+		if (errno != EAGAIN)
+			die("the error queue");
+		return false;
 	}
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c))
+		if ((c->cmsg_level == SOL_IP && c->cmsg_type == IP_RECVERR) ||
+		    (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_RECVERR))
+			complete(b, z, (void *)CMSG_DATA(c));
+	return true;
 }
 
 /* Waits for at least one completion. */
