@@ -20,7 +20,8 @@ __attribute__((constructor)) static void make(void)
 		state ^= state << 13;
 		state ^= state >> 7;
 		state ^= state << 17;
-		table[i] = table[i + DATA_PERIOD] = state >> 24;
+		table[i] = state >> 24;
+		table[i + DATA_PERIOD] = table[i];
 	}
 }
 
