@@ -31,6 +31,8 @@ struct way {
 	 * bench_stop(); what is outside of these two is not measured.
 	 */
 	void (*run)(struct bench *b);
+	/* Those who take this way have TCP segments with whole pages of payload (see ends.c). */
+	bool whole_pages;
 };
 
 struct job {
@@ -42,6 +44,7 @@ struct job {
 	 * bench_start() of the parent; returns when all is done.
 	 */
 	void (*peer)(struct bench *b);
+	bool senders;			/* which sends as --sender says, see senders.c */
 	const struct way *ways;
 	size_t ways_count;
 };
@@ -62,11 +65,13 @@ struct bench {
 	unsigned int connections;
 	bool check;			/* compare every byte; then times mean nothing */
 	bool untouched;			/* the application does not look at the data */
-	const char *sender;		/* how the peer of a receiving job sends: "send", "zerocopy", "zc" */
+	const char *sender;		/* how the peer of a receiving job sends, see senders.c */
+	bool whole_pages;		/* TCP segments of the peer carry whole pages, also if the way says nothing */
 
 	/* What there is to work with. */
 	int *fds;			/* connections of them */
 	int say;			/* to the other process, see bench_start() */
+	size_t segment;			/* most payload of the peer's TCP segments; 0: what the path has */
 
 	/* What came of it; the way counts it. */
 	uint64_t moved;			/* bytes */
@@ -128,6 +133,13 @@ bool peer_is_local(void);
 void enter_peer(void);
 /* All connections between parent and child, into bench.fds of each; forks. Returns 0 in the child. */
 int ends_open(struct bench *b);
+
+/* ---- senders.c: how the peer of a receiving job sends its stream ---- */
+
+/* Whether there is such a kind of sender. */
+bool sender_known(const char *kind);
+/* Sends bench.bytes over @fd in the way of bench.sender; all have left when it returns. */
+void send_stream(struct bench *b, int fd);
 
 /* ---- jobs, one file each ---- */
 

@@ -2,10 +2,14 @@
 /* The sockets of both sides, over the network that the rig made: its addresses come from there. */
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <net/if.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -68,6 +72,32 @@ static void room_for(unsigned int fds)
 		die("RLIMIT_NOFILE");
 }
 
+/*
+ * The most payload that one TCP segment can have here and that is whole pages; 0 if there is
+ * none. An MTU less the headers of IPv4 and TCP and the time stamp option, which all segments of
+ * a connection have (net.ipv4.tcp_timestamps, on by default), rounded down. TCP_MAXSEG takes no
+ * more than 32767 bytes, with that option.
+ */
+#define TIMESTAMPS	12
+#define HEADERS		(20 + 20 + TIMESTAMPS)
+#define MAXSEG_MOST	32767
+
+static size_t whole_pages(void)
+{
+	struct ifreq req = {};
+	size_t most;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(req.ifr_name, sizeof(req.ifr_name), "%s", device_of(false));
+	if (fd < 0 || ioctl(fd, SIOCGIFMTU, &req))
+		die("the device's MTU");
+	close(fd);
+	most = req.ifr_mtu - HEADERS;
+	if (most > MAXSEG_MOST - TIMESTAMPS)
+		most = MAXSEG_MOST - TIMESTAMPS;
+	return most / PAGE * PAGE;
+}
+
 static int bound(const struct job *job, struct address *at)
 {
 	int fd = socket(AF_INET, job->type | SOCK_CLOEXEC, 0), size = 32 << 20;
@@ -82,6 +112,18 @@ static int bound(const struct job *job, struct address *at)
 	return fd;
 }
 
+/*
+ * Takes effect only before the connection is made. MSS counts the time stamps' option, as the
+ * headers that it leaves out are those without options.
+ */
+static void limit_segment(int fd, size_t payload)
+{
+	int mss = payload + TIMESTAMPS;
+
+	if (payload && setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss)))
+		die("TCP_MAXSEG");
+}
+
 /* The child's end of each: a connection to where the parent listens, or a datagram socket. */
 static void peer_open(struct bench *b, const struct address *to)
 {
@@ -90,6 +132,7 @@ static void peer_open(struct bench *b, const struct address *to)
 	for (unsigned int i = 0; i < b->connections; i++) {
 		here = address_of(true);
 		b->fds[i] = bound(b->job, &here);
+		limit_segment(b->fds[i], b->segment);
 		if (b->job->type == SOCK_DGRAM && write(b->say, &here, sizeof(here)) != sizeof(here))
 			die("telling where the peer is");
 		if (connect(b->fds[i], &to[b->job->type == SOCK_DGRAM ? i : 0].sa, to->len))
@@ -109,6 +152,8 @@ int ends_open(struct bench *b)
 		die("memory");
 	room_for(b->connections + OTHER_FDS);
 	at[0] = address_of(false);
+	if (stream && (b->whole_pages || b->way->whole_pages))
+		b->segment = whole_pages();
 	if (stream) {
 		listener = bound(b->job, at);
 		if (listen(listener, SOMAXCONN))

@@ -89,6 +89,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'S':
 		b->sender = arg;
+		if (!sender_known(arg))
+			argp_error(state, "there is no sender '%s'", arg);
+		return 0;
+	case 'w':
+		b->whole_pages = true;
 		return 0;
 	case 'l':
 		list();
@@ -115,6 +120,7 @@ static const struct argp_option options[] = {
 	{ "check", 'C', NULL, 0, "compare every byte that comes; then the times mean nothing" },
 	{ "untouched", 'u', NULL, 0, "do not look at what was received, or make what is sent" },
 	{ "sender", 'S', "KIND", 0, "of jobs that receive: how the other side sends: send (default), zerocopy, zc" },
+	{ "whole-pages", 'w', NULL, 0, "TCP: the other side's segments carry whole pages, for every way" },
 	{ "list", 'l', NULL, 0, "the jobs, and the ways to do each" },
 	{ 0 },
 };

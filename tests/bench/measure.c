@@ -98,6 +98,10 @@ void bench_print(const struct bench *b)
 	const struct usage *from = &b->before, *to = &b->after;
 
 	printf("{\"job\": \"%s\", \"way\": \"%s\"", b->job->name, b->way->name);
+	if (b->job->senders) {
+		printf(", \"sender\": \"%s\"", b->sender);
+		field("segment", b->segment);
+	}
 	field("size", b->size);
 	field("connections", b->connections);
 	field("bytes", b->moved);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the ways of the job tcp_receive share; each is in a file of its own. */
+#ifndef TCP_RECEIVE_H
+#define TCP_RECEIVE_H
+
+#include "send.h"
+
+/*
+ * The room of ways that can take more at once than is wanted: two requests. readv has a
+ * buffer for one: that is what a request means there.
+ */
+static inline size_t room(const struct bench *b)
+{
+	return 2 * b->size;
+}
+
+/* Sets how much is to be there before the socket is readable; less comes only at the end. */
+void want(struct bench *b);
+
+void receive_by_zc_readv(struct bench *b);
+void receive_by_tcp_zerocopy(struct bench *b);
+void receive_by_io_uring(struct bench *b);
+void receive_by_zcrx(struct bench *b);
+
+#endif /* TCP_RECEIVE_H */
