@@ -75,6 +75,7 @@ struct bench {
 
 	/* What came of it; the way counts it. */
 	uint64_t moved;			/* bytes */
+	uint64_t lost;			/* datagrams that were sent and did not come */
 	uint64_t calls;			/* system calls for it */
 	uint64_t payloads;		/* mapped or copied pieces, if the way tells them */
 	uint64_t mapped, copied;	/* bytes, if the way tells them */
@@ -146,5 +147,7 @@ void send_stream(struct bench *b, int fd);
 extern const struct job tcp_receive;
 extern const struct job tcp_send;
 extern const struct job fanout;
+extern const struct job udp_receive;
+extern const struct job udp_send;
 
 #endif /* BENCH_H */

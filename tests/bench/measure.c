@@ -105,6 +105,7 @@ void bench_print(const struct bench *b)
 	field("size", b->size);
 	field("connections", b->connections);
 	field("bytes", b->moved);
+	field("lost", b->lost);
 	field("wall_us", to->wall - from->wall);
 	field("user_us", to->user - from->user);
 	field("system_us", to->system - from->system);
