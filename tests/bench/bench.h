@@ -38,6 +38,7 @@ struct way {
 struct job {
 	const char *name;
 	const char *about;
+	void (*prepare)(struct bench *b);	/* before the fork; or NULL */
 	int type;			/* SOCK_STREAM: connected pairs are made; SOCK_DGRAM: bound ones */
 	/*
 	 * The child: what the measured side talks to, over bench.fds of its own. Called after
@@ -81,6 +82,7 @@ struct bench {
 	uint64_t mapped, copied;	/* bytes, if the way tells them */
 	uint64_t *latencies;		/* nanoseconds, of requests, see bench_latency() */
 	size_t latencies_count, latencies_room;
+	uint64_t *shared;		/* of a job's prepare(): memory that the child has too */
 	struct usage before, after;
 };
 
@@ -149,5 +151,7 @@ extern const struct job tcp_send;
 extern const struct job fanout;
 extern const struct job udp_receive;
 extern const struct job udp_send;
+extern const struct job rr;
+extern const struct job rr_upload;
 
 #endif /* BENCH_H */

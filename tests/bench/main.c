@@ -12,7 +12,7 @@
 #include "bench.h"
 
 static const struct job *const jobs[] = {
-	&tcp_receive, &tcp_send, &fanout, &udp_receive, &udp_send,
+	&tcp_receive, &tcp_send, &fanout, &udp_receive, &udp_send, &rr, &rr_upload,
 };
 
 void die(const char *what)
@@ -139,6 +139,8 @@ int main(int argc, char **argv)
 	char go;
 
 	argp_parse(&argp, argc, argv, 0, NULL, &b);
+	if (b.job->prepare)
+		b.job->prepare(&b);
 	child = ends_open(&b);
 	if (!child) {
 		if (read(b.say, &go, 1) != 1)
