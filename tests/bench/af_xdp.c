@@ -51,7 +51,8 @@ static struct xdp x;
 
 static void xdp_open(struct bench *b, bool sends)
 {
-	struct xsk_umem_config memory = { .fill_size = RING, .comp_size = RING, .frame_size = CHUNK };
+	/* The kernel says later that it took chunks than that there is something in them. */
+	struct xsk_umem_config memory = { .fill_size = 2 * RING, .comp_size = RING, .frame_size = CHUNK };
 	struct xsk_socket_config config = {
 		.rx_size = RING,
 		.tx_size = RING,
@@ -153,7 +154,7 @@ void udp_receive_xdp(struct bench *b)
 				flow_whole(&f);
 		}
 		flow_taken(&f);
-		/* All chunks fit into this ring, so there is room. */
+		/* The ring has room for all chunks twice. */
 		if (xsk_ring_prod__reserve(&x.fill, n, &to) != n)
 			die("filling the ring");
 		for (uint32_t i = 0; i < n; i++)

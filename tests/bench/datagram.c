@@ -15,7 +15,7 @@ struct word {
 };
 
 /* How long a sender waits before it takes for lost what the receiver does not speak of. */
-#define LOST_MS	1000
+#define LOST_MS	5000
 
 void flow_open(struct flow *f, struct bench *b)
 {

@@ -31,7 +31,7 @@
 #define JOINED_COUNT	128UL
 
 /* How long a receiver waits before it looks whether that was all. */
-#define QUIET_MS	200
+#define QUIET_MS	500
 
 struct flow {
 	struct bench *b;
