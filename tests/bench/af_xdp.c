@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -21,6 +20,7 @@
 #include <xdp/xsk.h>
 
 #include "datagram.h"
+#include "send.h"
 
 /* One frame can lie in several chunks, which are adjacent where we choose. */
 #define CHUNK	4096UL
@@ -52,7 +52,7 @@ static struct xdp x;
 static void xdp_open(struct bench *b, bool sends)
 {
 	/* The kernel says later that it took chunks than that there is something in them. */
-	struct xsk_umem_config memory = { .fill_size = 2 * RING, .comp_size = RING, .frame_size = CHUNK };
+	struct xsk_umem_config rings = { .fill_size = 2 * RING, .comp_size = RING, .frame_size = CHUNK };
 	struct xsk_socket_config config = {
 		.rx_size = RING,
 		.tx_size = RING,
@@ -63,9 +63,8 @@ static void xdp_open(struct bench *b, bool sends)
 	int err, room = 32 << 20;
 
 	frames_fit(b);
-	x.area = mmap(NULL, CHUNKS * CHUNK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
-		      -1, 0);
-	if (x.area == MAP_FAILED || xsk_umem__create(&x.umem, x.area, CHUNKS * CHUNK, &x.fill, &x.comp, &memory))
+	x.area = memory(CHUNKS * CHUNK);
+	if (xsk_umem__create(&x.umem, x.area, CHUNKS * CHUNK, &x.fill, &x.comp, &rings))
 		die("memory for AF_XDP");
 	err = xsk_socket__create(&x.socket, device_of(false), 0, x.umem, sends ? NULL : &x.rx,
 				 sends ? &x.tx : NULL, &config);
@@ -78,15 +77,17 @@ static void xdp_open(struct bench *b, bool sends)
 
 /* ---- receiving ---- */
 
+#define PROGRAM	"af_xdp.bpf.o"
+
 /* The program lies beside this one. */
 static void program_file(char name[PATH_MAX])
 {
-	ssize_t n = readlink("/proc/self/exe", name, PATH_MAX - sizeof("af_xdp.bpf.o"));
+	ssize_t n = readlink("/proc/self/exe", name, PATH_MAX - sizeof(PROGRAM));
 
 	if (n < 0)
 		die("/proc/self/exe");
 	name[n] = '\0';
-	strcpy(strrchr(name, '/') + 1, "af_xdp.bpf.o");
+	memcpy(strrchr(name, '/') + 1, PROGRAM, sizeof(PROGRAM));
 }
 
 /* It stays until this process ends. */

@@ -7,6 +7,7 @@
 #include <net/if_arp.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -46,13 +47,13 @@ static void link_head(struct bench *b, struct ether_header *eth)
 	struct arpreq other = {};
 
 	eth->ether_type = htons(ETHERTYPE_IP);
-	strcpy(own.ifr_name, device_of(false));
+	snprintf(own.ifr_name, sizeof(own.ifr_name), "%s", device_of(false));
 	if (ioctl(b->fds[0], SIOCGIFHWADDR, &own))
 		die("the device's hardware address");
 	if (own.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK)
 		return;
 	memcpy(eth->ether_shost, own.ifr_hwaddr.sa_data, ETH_ALEN);
-	strcpy(other.arp_dev, device_of(false));
+	snprintf(other.arp_dev, sizeof(other.arp_dev), "%s", device_of(false));
 	peer.in.sin_port = 0;
 	memcpy(&other.arp_pa, &peer.in, sizeof(peer.in));
 	if (ioctl(b->fds[0], SIOCGARP, &other))

@@ -121,7 +121,7 @@ static const struct argp_option options[] = {
 	{ "connections", 'c', "N", 0, "between the two sides (1)" },
 	{ "check", 'C', NULL, 0, "compare every byte that comes; then the times mean nothing" },
 	{ "untouched", 'u', NULL, 0, "do not look at what was received, or make what is sent" },
-	{ "sender", 'S', "KIND", 0, "of jobs that receive: how the other side sends: send (default), zerocopy, zc, gso" },
+	{ "sender", 'S', "KIND", 0, "of jobs that receive: how the peer sends: send (default), zerocopy, zc, gso" },
 	{ "whole-pages", 'w', NULL, 0, "TCP: the other side's segments carry whole pages, for every way" },
 	{ "list", 'l', NULL, 0, "the jobs, and the ways to do each" },
 	{ 0 },

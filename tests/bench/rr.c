@@ -107,7 +107,8 @@ static void begin(struct client *k, struct caller *c)
 	if (k->begun == k->rr.count)
 		return;
 	c->number = k->begun++;
-	c->sent = c->got = 0;
+	c->sent = 0;
+	c->got = 0;
 	c->began = nanoseconds();
 	push(k, c);
 }

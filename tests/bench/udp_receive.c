@@ -4,11 +4,10 @@
 #include <netinet/udp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/time.h>
 
 #include "datagram.h"
-#include "zcio.h"
+#include "send.h"
 
 static void peer(struct bench *b)
 {
@@ -90,9 +89,7 @@ void receive_mmsg(struct bench *b, bool measured, bool joined)
 	int n;
 
 	flow_open(&f, b);
-	buf = mmap(NULL, BATCH * room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (buf == MAP_FAILED)
-		die("memory");
+	buf = memory(BATCH * room);
 	for (unsigned int i = 0; i < BATCH; i++) {
 		parts[i].iov = (struct iovec){ buf + i * room, room };
 		messages[i].msg_hdr.msg_iov = &parts[i].iov;

@@ -5,10 +5,9 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "datagram.h"
-#include "zcio.h"
+#include "send.h"
 
 static void peer(struct bench *b)
 {
@@ -42,9 +41,7 @@ void send_mmsg(struct bench *b, bool measured, bool joined)
 	char *buf;
 
 	flow_open(&f, b);
-	buf = mmap(NULL, count * room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (buf == MAP_FAILED)
-		die("memory");
+	buf = memory(count * room);
 	for (size_t i = 0; i < count; i++) {
 		iov[i].iov_base = buf + i * room;
 		messages[i].msg_hdr.msg_iov = &iov[i];
@@ -111,53 +108,48 @@ static void write_areas(struct bench *b, struct zcio_ctx *ctx, struct iovec (*ar
 		poll(&room, 1, -1);
 		b->calls++;
 	}
-	b->payloads += count;
 }
 
 void send_zc(struct bench *b, bool measured, bool joined)
 {
 	size_t each = joined ? joined_count(b) : 1, count = (BATCH + each - 1) / each, n;
-	struct zcio_ctx *ctx = zcio_open();
+	struct zc_sender z = { .ctx = zcio_open() };
 	struct zcio_info info = {};
 	struct iovec areas[BATCH][2];
 	size_t offset, room;
 	struct flow f;
-	char *pool;
 
 	flow_open(&f, b);
-	if (!ctx || zcio_target(ctx, b->fds[0]) || zcio_info(ctx, b->fds[0], &info))
+	if (!z.ctx || zcio_target(z.ctx, b->fds[0]) || zcio_info(z.ctx, b->fds[0], &info))
 		die("a context");
 	/* Whole pages where there are any (a receiver on this machine maps those), else few. */
-	offset = b->size < PAGE ? (info.head_room + 63) / 64 * 64 : (info.head_room + PAGE - 1) / PAGE * PAGE;
-	room = (offset + each * b->size + info.tail_room + PAGE - 1) / PAGE * PAGE;
-	pool = zcio_pool(ctx, count * room);
-	if (!pool)
+	offset = b->size < PAGE ? (info.head_room + 63) / 64 * 64 : PAGES(info.head_room);
+	room = PAGES(offset + each * b->size + info.tail_room);
+	z.pool = zcio_pool(z.ctx, count * room);
+	if (!z.pool)
 		die("a pool");
-	memset(pool, 0, count * room);	/* no page is touched for the first time later */
+	memset(z.pool, 0, count * room);	/* no page is touched for the first time later */
 	if (measured)
 		bench_start(b);
 	while ((n = flow_may(&f, count * each))) {
 		size_t used = (n + each - 1) / each;
 
 		for (size_t i = 0; i < n; i++)
-			datagram_make(&f, pool + i / each * room + offset + i % each * b->size, f.moved + i,
+			datagram_make(&f, z.pool + i / each * room + offset + i % each * b->size, f.moved + i,
 				      whole(b, measured));
 		for (size_t i = 0; i < used; i++) {
-			areas[i][0] = (struct iovec){ pool + i * room, room };
-			areas[i][1] = (struct iovec){ pool + i * room + offset,
+			areas[i][0] = (struct iovec){ z.pool + i * room, room };
+			areas[i][1] = (struct iovec){ z.pool + i * room + offset,
 						      (i + 1 < used ? each : n - i * each) * b->size };
 		}
-		write_areas(b, ctx, areas, used, joined ? b->size : 0);
+		write_areas(b, z.ctx, areas, used, joined ? b->size : 0);
 		f.moved += n;
 	}
 	b->moved = f.moved * b->size;
 	b->lost = flow_finish(&f);
 	if (measured)
 		bench_stop(b);
-	if (zcio_info(ctx, -1, &info))
-		die("zcio_info");
-	b->mapped = info.tx.mapped;
-	b->copied = info.tx.copied;
+	zc_sender_count(b, &z);
 }
 
 static void by_zc_writev(struct bench *b)
