@@ -45,7 +45,8 @@ struct job {
 	 * bench_start() of the parent; returns when all is done.
 	 */
 	void (*peer)(struct bench *b);
-	bool senders;			/* which sends as --sender says, see senders.c */
+	/* Whether that peer can send so; NULL if it does not go by --sender. */
+	bool (*senders)(const char *kind);
 	const struct way *ways;
 	size_t ways_count;
 };
@@ -66,7 +67,7 @@ struct bench {
 	unsigned int connections;
 	bool check;			/* compare every byte; then times mean nothing */
 	bool untouched;			/* the application does not look at the data */
-	const char *sender;		/* how the peer of a receiving job sends, see senders.c */
+	const char *sender;		/* how the peer of a receiving job sends */
 	bool whole_pages;		/* TCP segments of the peer carry whole pages, also if the way says nothing */
 
 	/* What there is to work with. */

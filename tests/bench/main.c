@@ -55,6 +55,8 @@ static void find(struct bench *b, struct argp_state *state, const char *job, con
 			b->way = &b->job->ways[i];
 	if (!b->way)
 		argp_error(state, "'%s' is no way to do '%s'; --list shows what there is", way, job);
+	if (b->job->senders && !b->job->senders(b->sender))
+		argp_error(state, "the peer of '%s' does not send by '%s'", job, b->sender);
 }
 
 static uint64_t number(struct argp_state *state, const char *text, uint64_t most)
@@ -91,8 +93,6 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case 'S':
 		b->sender = arg;
-		if (!sender_known(arg))
-			argp_error(state, "there is no sender '%s'", arg);
 		return 0;
 	case 'w':
 		b->whole_pages = true;

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "rr.h"
@@ -35,8 +34,6 @@ struct rr rr_of(const struct bench *b)
 
 static void prepare(struct bench *b)
 {
-	struct rlimit files;
-
 	/* A request begins with its number. */
 	if (b->size < sizeof(uint64_t))
 		unable(b, "requests and answers have at least %zu bytes", sizeof(uint64_t));
@@ -44,16 +41,6 @@ static void prepare(struct bench *b)
 			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (b->shared == MAP_FAILED)
 		die("memory for latencies");
-	/* Each side has all connections, and some files beside. */
-	if (getrlimit(RLIMIT_NOFILE, &files))
-		die("RLIMIT_NOFILE");
-	if (files.rlim_cur >= b->connections + 64)
-		return;
-	files.rlim_cur = b->connections + 64;
-	if (files.rlim_max < files.rlim_cur)
-		files.rlim_max = files.rlim_cur;
-	if (setrlimit(RLIMIT_NOFILE, &files))
-		unable(b, "%u connections are more than RLIMIT_NOFILE allows", b->connections);
 }
 
 /* ---- the client ---- */

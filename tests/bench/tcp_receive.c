@@ -55,7 +55,7 @@ const struct job tcp_receive = {
 	.about = "receive a TCP stream in requests of --size",
 	.type = SOCK_STREAM,
 	.peer = peer,
-	.senders = true,
+	.senders = sender_known,
 	.ways = ways,
 	.ways_count = ARRAY_SIZE(ways),
 };

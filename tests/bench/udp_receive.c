@@ -17,11 +17,14 @@ static void peer(struct bench *b)
 		send_mmsg(b, false, !strcmp(b->sender, "gso"));
 }
 
-/* Is there a peer that sends so? */
-static void sender_is_known(struct bench *b)
+static bool known(const char *kind)
 {
-	if (strcmp(b->sender, "send") && strcmp(b->sender, "gso") && strcmp(b->sender, "zc"))
-		unable(b, "datagrams are not sent by '%s' here, but by send, gso or zc", b->sender);
+	return !strcmp(kind, "send") || !strcmp(kind, "gso") || !strcmp(kind, "zc");
+}
+
+/* What UDP_SEGMENT makes is never fragmented. */
+static void peer_can_send(struct bench *b)
+{
 	if (!strcmp(b->sender, "gso"))
 		frames_fit(b);
 }
@@ -125,13 +128,13 @@ void receive_mmsg(struct bench *b, bool measured, bool joined)
 
 static void by_recvmmsg(struct bench *b)
 {
-	sender_is_known(b);
+	peer_can_send(b);
 	receive_mmsg(b, true, true);
 }
 
 static void by_recvmmsg_plain(struct bench *b)
 {
-	sender_is_known(b);
+	peer_can_send(b);
 	receive_mmsg(b, true, false);
 }
 
@@ -151,7 +154,7 @@ static void by_zc(struct bench *b, bool joined)
 	struct flow f;
 	char *win;
 
-	sender_is_known(b);
+	peer_can_send(b);
 	flow_open(&f, b);
 	if (!ctx || zcio_info(ctx, b->fds[0], &info))
 		die("a context");
@@ -210,13 +213,13 @@ static void by_zc_readv_plain(struct bench *b)
 
 static void by_packet(struct bench *b)
 {
-	sender_is_known(b);
+	peer_can_send(b);
 	udp_receive_packet(b);
 }
 
 static void by_xdp(struct bench *b)
 {
-	sender_is_known(b);
+	peer_can_send(b);
 	udp_receive_xdp(b);
 }
 
@@ -234,6 +237,7 @@ const struct job udp_receive = {
 	.about = "receive datagrams of --size (the peer sends by sendmmsg; --sender gso: UDP_SEGMENT; zc)",
 	.type = SOCK_DGRAM,
 	.peer = peer,
+	.senders = known,
 	.ways = ways,
 	.ways_count = ARRAY_SIZE(ways),
 };
