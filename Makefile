@@ -27,6 +27,7 @@ help: ## this list
 	@echo "             NIC=e1000e | virtio-net-pci | vmxnet3 | veth | lo   MTU=9000   CPUS=2   MEM=4G"
 	@echo "             TIMEOUT=600   KCMDLINE='slub_debug=FZPU'   MODULE=none   MODULE_PARAMS="
 	@echo "             TESTS='device recv*'   ONLY=host | guest   KDIR=/path   PREFIX=/usr/local"
+	@echo "             BENCH_ONLY='tcp_* rr'   BENCH_ROUNDS=5"
 
 .PHONY: setup
 setup: ## make the rig ready (done by all that need it; UPDATE=1: look for a newer kernel)
@@ -115,6 +116,18 @@ demo: ## set up, build, boot, and show what the module does
 .PHONY: matrix
 matrix: ## what share of the traffic is mapped: every network, protocol and kind of sender
 	@tests/rig/matrix
+
+.PHONY: bench
+bench: ## what ours and its peers cost, job by job (an hour or two; BENCH_ONLY="tcp_* rr" BENCH_ROUNDS=5)
+	@tests/rig/bench
+
+.PHONY: bench-quick
+bench-quick: ## the same for two networks and few sizes, within six minutes
+	@BENCH_LEVEL=quick tests/rig/bench
+
+.PHONY: bench-report
+bench-report: ## make Documentation/benchmarks.md and its plots from what make bench measured
+	@$(rig)/setup >/dev/null; $(enter) python3 -B tests/bench/report.py
 
 .PHONY: clean
 clean: ## remove build/ (with KDIR=… what a build against that kernel left)

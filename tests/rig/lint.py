@@ -133,7 +133,8 @@ def checks():
     yield "rustdoc of userspace", lambda: run(["make", "check-doc"], "userspace")
     yield "clippy and W=1 of the module", module_warnings
     yield "clang's warnings of userspace", lambda: run(["make", "check-clang"], "userspace")
-    yield "clang's warnings of tests/guest", lambda: run(["make", "check-clang"], "tests/guest")
+    for folder in ("tests/guest", "tests/bench"):
+        yield f"clang's warnings of {folder}", lambda folder=folder: run(["make", "check-clang"], folder)
     yield "checkpatch of the module", lambda: checkpatch(c_files("rust/", "uapi/"), "--ignore=BIT_MACRO")
     yield ("checkpatch of userspace and tests",
            lambda: checkpatch(c_files("userspace/", "tests/"), "--max-line-length=120",

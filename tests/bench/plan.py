@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is measured: the one table of networks, and of each job's sizes, connections and bytes.
+Which ways there are to do a job is asked of `zcio-bench --list`.
+
+A line of the table: sizes of a request, numbers of connections, bytes moved in one run, kinds
+of sender ("" where the job has no choice), and whether the cell belongs to `make bench-quick`
+as well. A size that does not fit into one packet of a path's MTU is left out of the jobs of
+datagrams."""
+import fnmatch
+
+KIB, MIB = 1 << 10, 1 << 20
+
+# Driver and MTU. Quick ones are those of the first line.
+PATHS = {
+    "quick": [("e1000e", 9000), ("veth", 9000)],
+    "full": [("e1000e", 9000), ("virtio-net-pci", 1500), ("virtio-net-pci", 9000), ("veth", 9000),
+             ("lo", 65536)],
+}
+ROUNDS = {"quick": 3, "full": 5}
+# Where the noise-free figures are taken: what the mechanisms do is the same on the others.
+COUNTED_PATHS = {"quick": [("veth", 9000)],
+                 "full": [("e1000e", 9000), ("veth", 9000)]}
+
+# Bytes of a run that compares what came, of one that is counted by the observer.
+CHECKED_BYTES = 8 * MIB
+COUNTED_BYTES = 16 * MIB
+
+# What is before the payload of a datagram, at least: Ethernet's header is not of the MTU.
+IP_AND_UDP = 28
+DATAGRAM_JOBS = ("udp_receive", "udp_send")
+
+
+class Line:
+    def __init__(self, sizes, mib, connections=(1,), senders=("",), quick=()):
+        self.sizes, self.bytes, self.connections, self.senders = sizes, mib * MIB, connections, senders
+        self.quick = quick      # the sizes that make bench-quick takes, with the first connections
+
+
+PLAN = {
+    "tcp_receive": [
+        Line((4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, 1 * MIB), 64, senders=("send",),
+             quick=(16 * KIB, 256 * KIB)),
+        Line((64 * KIB, 512 * KIB), 64, senders=("zerocopy", "zc")),
+    ],
+    "tcp_send": [
+        Line((4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, 1 * MIB), 64, quick=(16 * KIB, 256 * KIB)),
+    ],
+    "fanout": [
+        Line((64 * KIB,), 64, connections=(8, 1, 32, 128), quick=(64 * KIB,)),
+        Line((1 * MIB,), 64, connections=(8,)),
+    ],
+    "udp_receive": [
+        Line((1400, 8 * KIB), 16, quick=(8 * KIB,)),
+    ],
+    "udp_send": [
+        Line((1400, 8 * KIB), 16, quick=(8 * KIB,)),
+    ],
+    "rr": [
+        Line((4 * KIB, 64 * KIB), 16, connections=(8, 1, 64), quick=(64 * KIB,)),
+    ],
+    "rr_upload": [
+        Line((64 * KIB, 1 * MIB), 64, connections=(8, 1, 64), quick=(64 * KIB,)),
+    ],
+}
+# A job that is not in the table (yet) is measured like this.
+UNPLANNED = [Line((64 * KIB,), 64, quick=(64 * KIB,))]
+
+# The way that copies, which users have today: what the crossover is taken against.
+COPYING = {"tcp_receive": "readv", "tcp_send": "writev", "fanout": "write", "udp_receive": "recvmmsg",
+           "udp_send": "sendmmsg", "rr": "epoll", "rr_upload": "epoll"}
+
+
+def is_ours(way):
+    return way == "zc" or way.startswith("zc_")
+
+
+def copying_way(job, ways):
+    """The job's way that copies; else the first that is not ours."""
+    others = [way for way in ways if not is_ours(way)]
+    return COPYING.get(job) if COPYING.get(job) in others else others[0] if others else None
+
+
+def fits(job, size, mtu):
+    return job not in DATAGRAM_JOBS or size + IP_AND_UDP <= mtu
+
+
+def cells_of(job, level, mtu):
+    for line in PLAN.get(job, UNPLANNED):
+        sizes = line.quick if level == "quick" else line.sizes
+        connections = line.connections[:1] if level == "quick" else sorted(line.connections)
+        for size in sizes:
+            if not fits(job, size, mtu):
+                continue
+            for number in connections:
+                for sender in line.senders:
+                    yield {"job": job, "size": size, "connections": number, "bytes": line.bytes,
+                           "sender": sender}
+
+
+def wanted(job, only):
+    return not only or any(fnmatch.fnmatch(job, pattern) for pattern in only.split())
+
+
+def cells(jobs, level, mtu, only=""):
+    """All cells of one path, in the order in which they are run."""
+    return [cell for job in jobs if wanted(job, only) for cell in cells_of(job, level, mtu)]
+
+
+def reference(found):
+    """Of one job's cells the one that stands for it where there is room for one: 64 KiB or next
+    to it, the fewest connections that quick has, the ordinary sender."""
+    def distance(cell):
+        lines = PLAN.get(cell["job"], UNPLANNED)
+        return (cell["sender"] not in ("", "send"), abs(cell["size"] - 64 * KIB),
+                cell["connections"] != lines[0].connections[0])
+    return min(found, key=distance)

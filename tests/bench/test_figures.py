@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Unit tests of figures.py and plan.py: python3 -m unittest discover tests/bench"""
+import unittest
+
+import figures
+import plan
+
+CELL = {"job": "tcp_receive", "size": 65536, "connections": 1, "bytes": 1000000, "sender": "send"}
+
+
+def result(cpu, **more):
+    """Of a run that moved 1 MB."""
+    return {"bytes": 1000000, "user_us": cpu / 4, "system_us": cpu * 3 / 4, "guest_us": 2 * cpu, "wall_us": 1000,
+            "faults": 3, "calls": 16, "mapped": 0, "copied": 0, **more}
+
+
+def runs(way, costs, cell=None):
+    cell = cell or CELL
+    lines = [{"cell": cell, "way": way, "kind": "check", "result": result(1)}]
+    return lines + [{"cell": cell, "way": way, "kind": "run", "round": i, "result": result(cost)}
+                    for i, cost in enumerate(costs)]
+
+
+class Spread(unittest.TestCase):
+    def test_five(self):
+        found = figures.spread([5, 1, 3, 2, 4])
+        self.assertEqual((found["median"], found["q1"], found["q3"]), (3, 2, 4))
+        self.assertEqual((found["least"], found["most"], found["runs"]), (1, 5, 5))
+
+    def test_one_and_none(self):
+        self.assertEqual(figures.spread([7])["q1"], 7)
+        self.assertIsNone(figures.spread([]))
+        self.assertIsNone(figures.spread([None]))
+
+    def test_what_is_missing_is_left_out(self):
+        self.assertEqual(figures.spread([None, 2, 4])["median"], 3)
+
+
+class OfRun(unittest.TestCase):
+    def test_by_megabyte(self):
+        found = figures.of_run(result(800))
+        self.assertEqual(found["cpu_us_per_mb"], 800)
+        self.assertEqual(found["system_us_per_mb"], 600)
+        self.assertEqual(found["guest_us_per_mb"], 1600)
+        self.assertEqual(found["mb_per_s"], 1000)
+        self.assertIsNone(found["mapped_percent"])
+
+    def test_mapped_and_latencies(self):
+        found = figures.of_run(result(800, mapped=3, copied=1, p50_ns=2000, p99_ns=9000, requests=4))
+        self.assertEqual(found["mapped_percent"], 75)
+        self.assertEqual((found["p50_us"], found["p99_us"]), (2, 9))
+        self.assertEqual(found["cpu_us_per_request"], 200)
+
+
+class Ratios(unittest.TestCase):
+    def test_round_by_round(self):
+        ours = {0: {"cpu_us_per_mb": 100}, 1: {"cpu_us_per_mb": 1000}, 2: {"cpu_us_per_mb": 200}}
+        peer = {0: {"cpu_us_per_mb": 200}, 1: {"cpu_us_per_mb": 2000}, 2: {"cpu_us_per_mb": 400}}
+        found = figures.ratios(ours, peer)["cpu_us_per_mb"]
+        # The weather of the second round does not show.
+        self.assertEqual((found["least"], found["most"]), (2, 2))
+
+    def test_rounds_that_one_lacks(self):
+        found = figures.ratios({0: {"cpu_us_per_mb": 1}, 1: {"cpu_us_per_mb": 1}}, {1: {"cpu_us_per_mb": 3}})
+        self.assertEqual(found["cpu_us_per_mb"]["runs"], 1)
+
+    def test_nothing_to_divide_by(self):
+        self.assertEqual(figures.ratios({0: {"cpu_us_per_mb": 0}}, {0: {"cpu_us_per_mb": 3}}), {})
+
+
+class Crossing(unittest.TestCase):
+    def test_between(self):
+        self.assertEqual(figures.crossing([(4, 0.5), (16, 2)]), 8)
+
+    def test_always_and_never(self):
+        self.assertEqual(figures.crossing([(4, 1.5), (16, 2)]), 4)
+        self.assertIsNone(figures.crossing([(4, 0.5), (16, 0.9)]))
+        self.assertIsNone(figures.crossing([(4, 1.5), (16, 0.9)]))
+        self.assertIsNone(figures.crossing([]))
+
+    def test_for_good(self):
+        self.assertEqual(figures.crossing([(1, 2), (4, 0.5), (16, 2), (64, 3)]), 8)
+
+    def test_quartiles(self):
+        low = {"q1": 0.25, "median": 0.5, "q3": 1}
+        high = {"q1": 1, "median": 2, "q3": 4}
+        found = figures.crossover([(16, high), (4, low)])
+        self.assertEqual((found["from"], found["size"], found["to"]), (4, 8, 16))
+
+
+class Cells(unittest.TestCase):
+    def test_figures_and_ratios(self):
+        lines = runs("readv", [400, 440, 480]) + runs("zc_readv", [200, 220, 240])
+        cell = figures.cells("veth", 9000, lines)[0]
+        self.assertEqual(cell["copying"], "readv")
+        self.assertTrue(cell["ways"]["zc_readv"]["ours"])
+        self.assertEqual(cell["ways"]["readv"]["figures"]["cpu_us_per_mb"]["median"], 440)
+        pair = cell["ratios"][0]
+        self.assertEqual((pair["ours"], pair["peer"]), ("zc_readv", "readv"))
+        self.assertEqual(pair["peer_over_ours"]["cpu_us_per_mb"]["median"], 2)
+        self.assertEqual(list(figures.incomplete([cell], 3)), [])
+
+    def test_unable_is_complete(self):
+        lines = runs("zc_readv", [1, 2, 3])
+        lines.append({"cell": CELL, "way": "zcrx", "kind": "unable", "unable": "no such NIC"})
+        cell = figures.cells("veth", 9000, lines)[0]
+        self.assertEqual(cell["ways"]["zcrx"]["unable"], "no such NIC")
+        self.assertNotIn("figures", cell["ways"]["zcrx"])
+        self.assertEqual(cell["ratios"], [])
+        self.assertEqual(list(figures.incomplete([cell], 3)), [])
+
+    def test_what_is_incomplete(self):
+        lines = runs("zc_readv", [1, 2]) + runs("readv", [1, 2, 3])[1:]
+        lines.append({"cell": CELL, "way": "io_uring", "kind": "failed", "failed": "status 1: no"})
+        cell = figures.cells("veth", 9000, lines)[0]
+        said = " ".join(figures.incomplete([cell], 3))
+        for part in ("zc_readv: 2 of 3 rounds", "readv: its bytes were not checked", "io_uring: failed: status 1: no"):
+            self.assertIn(part, said)
+
+    def test_crossovers(self):
+        lines = []
+        for size, cost in ((4096, 400), (16384, 100)):
+            cell = {**CELL, "size": size}
+            lines += runs("readv", [200], cell) + runs("zc_readv", [cost], cell)
+        found = figures.crossovers(figures.cells("veth", 9000, lines))[0]
+        self.assertEqual((found["size"], found["ours"], found["peer"]), (8192, "zc_readv", "readv"))
+
+
+class Plan(unittest.TestCase):
+    def test_datagrams_fit(self):
+        sizes = {cell["size"] for cell in plan.cells(["udp_send"], "full", 1500)}
+        self.assertEqual(sizes, {1400})
+
+    def test_only(self):
+        jobs = ["tcp_send", "tcp_receive", "rr"]
+        self.assertEqual({cell["job"] for cell in plan.cells(jobs, "quick", 9000, "tcp_r* rr")}, {"tcp_receive", "rr"})
+
+    def test_quick_is_part_of_full(self):
+        for job in plan.PLAN:
+            full = plan.cells([job], "full", 9000)
+            quick = plan.cells([job], "quick", 9000)
+            self.assertTrue(quick)
+            for cell in quick:
+                self.assertIn(cell, full)
+
+    def test_a_job_that_is_not_planned(self):
+        self.assertEqual(len(plan.cells(["new"], "full", 9000)), 1)
+
+    def test_ours(self):
+        self.assertTrue(plan.is_ours("zc_keep") and plan.is_ours("zc"))
+        self.assertFalse(plan.is_ours("zcrx") or plan.is_ours("send_zc"))
+
+    def test_reference(self):
+        found = plan.reference(plan.cells(["rr"], "full", 9000))
+        self.assertEqual((found["size"], found["connections"]), (65536, 8))
+
+
+if __name__ == "__main__":
+    unittest.main()

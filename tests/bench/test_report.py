@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Unit tests of report.py, plots.py and counted.py, with invented figures of a whole bench."""
+import os
+import random
+import tempfile
+import unittest
+
+import counted
+import figures
+import plan
+import plots
+import report
+
+WAYS = {
+    "tcp_receive": ["readv", "zc_readv", "tcp_zerocopy", "io_uring", "zcrx"],
+    "tcp_send": ["writev", "zerocopy", "send_zc", "vmsplice", "sendfile", "zc_writev", "zc_writev_many", "zc_keep"],
+    "fanout": ["write", "zerocopy", "sendfile", "zc_keep"],
+    "udp_receive": ["recvmmsg", "recvmmsg_plain", "zc_readv", "packet_v3", "af_xdp"],
+    "udp_send": ["sendmmsg", "sendmmsg_gso", "zc_writev", "packet_tx", "af_xdp"],
+    "rr": ["epoll", "zc"],
+    "rr_upload": ["epoll", "zc"],
+}
+COUNTS = {"to_reader": 0, "from_writer": 10, "in_kernel": 5, "made": 4, "zapped": 4, "zaps": 1, "flushes": 1,
+          "remote": 0, "pages": 2, "all_pages": 9}
+MOST_LINES = 600        # as for all files of the tree
+
+
+def invented_cost(way, cell, rng):
+    """Copying costs by the byte, mapping by the request."""
+    size = cell["size"]
+    cost = 300 + 2e6 / size + 6e6 / size * cell["connections"] ** 0.2 if plan.is_ours(way) else 900 + 3e6 / size
+    return cost * rng.uniform(0.8, 1.3) * (1 + 0.15 * (sum(map(ord, way)) % 7))
+
+
+def invented_lines(nic, mtu):
+    rng = random.Random(f"{nic}{mtu}")
+    yield {"guest": {}}
+    for cell in plan.cells(WAYS, "full", mtu):
+        for way in WAYS[cell["job"]]:
+            if way in ("zcrx", "af_xdp"):
+                yield {"cell": cell, "way": way, "kind": "unable", "unable": "no | queue of its own"}
+                continue
+            size = cell["bytes"]
+            result = {"bytes": size, "wall_us": size / 400, "faults": 9, "calls": size // cell["size"],
+                      "mapped": size if plan.is_ours(way) else 0, "copied": 0, "way": way}
+            if cell["job"] in ("rr", "rr_upload"):
+                result.update(requests=100, p50_ns=1e6 * rng.random() + 1e6, p99_ns=9e6 * cell["connections"])
+            for number in range(3):
+                cost = invented_cost(way, cell, rng) * size / 1e6
+                yield {"cell": cell, "way": way, "kind": "run", "round": number,
+                       "result": {**result, "user_us": cost / 3, "system_us": cost * 2 / 3, "guest_us": cost * 2}}
+            yield {"cell": cell, "way": way, "kind": "check", "result": result}
+            if (nic, mtu) in plan.COUNTED_PATHS["full"] and cell["size"] == 65536 and cell["sender"] in ("", "send"):
+                yield {"cell": cell, "way": way, "kind": "counted", "counted": counted.figures(way, COUNTS, result)}
+
+
+def invented():
+    """A bench.json of all that is planned."""
+    guest = {"cpus": 2, "memory": 4 << 30, "cpu": "max", "accelerator": "tcg", "flags": {"erms": False}, "pmu": False}
+    bench = {"made": {"when": "today", "seconds": 5000, "commit": None, "rounds": 3, "level": "full"},
+             "rig": {"kernel": "7.3", "guest": guest,
+                     "host": {"cpus": 2, "cpu": "one", "memory": 8 << 30, "kernel": "6", "qemu": "QEMU"}},
+             "jobs": {job: {"about": f"{job} it", "ways": {way: "calls" for way in ways}}
+                      for job, ways in WAYS.items()},
+             "calibration": [{"nic": "lo", "mtu": 65536, "way": "copy", "us_per_mb": 700.4}],
+             "paths": [{"nic": nic, "mtu": mtu, "drivers_apart": nic != "lo"} for nic, mtu in plan.PATHS["full"]],
+             "wrong": []}
+    bench["cells"] = [cell for nic, mtu in plan.PATHS["full"]
+                      for cell in figures.cells(nic, mtu, list(invented_lines(nic, mtu)))]
+    bench["crossovers"] = figures.crossovers(bench["cells"])
+    return bench
+
+
+class Report(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.bench = invented()
+        cls.text = report.render(cls.bench, ["cpu-tcp_send", "connections-rr"])
+        cls.more = report.render_more(cls.bench)
+
+    def test_whole(self):
+        for job, ways in WAYS.items():
+            self.assertIn(f"## {job}\n", self.text)
+            for way in ways:
+                self.assertIn(f"- {report.name_text(way)}: calls", self.text)
+        for part in ("no \\| queue of its own", "**emulated**", "no performance counters", "Linux 7.3", "700"):
+            self.assertIn(part, self.text)
+        self.assertNotIn("went wrong", self.text)
+
+    def test_length(self):
+        self.assertLessEqual(self.text.count("\n"), MOST_LINES)
+        self.assertLessEqual(self.more.count("\n"), MOST_LINES)
+
+    def test_more(self):
+        for part in ("guest µs/MB", "p99 µs", "| **zc_keep** |", "calls/MB"):
+            self.assertIn(part, self.more)
+
+    def test_plots_are_where_they_belong(self):
+        job = self.text[self.text.index("## rr\n"):self.text.index("## rr_upload\n")]
+        self.assertIn("(benchmarks/connections-rr.svg)", job)
+
+    def test_tables_are_whole(self):
+        for block in (self.text + "\n" + self.more).split("\n\n"):
+            lines = [line.replace("\\|", "") for line in block.splitlines()]
+            if lines and lines[0].startswith("|"):
+                self.assertEqual({line.count("|") for line in lines}, {lines[0].count("|")}, block)
+
+    def test_what_went_wrong_is_told(self):
+        self.assertIn("- veth: no\n", report.render({**self.bench, "wrong": ["veth: no"]}, []))
+
+
+class Numbers(unittest.TestCase):
+    def test_digits(self):
+        self.assertEqual([report.number(v) for v in (None, 0, 12345.6, 12.34, 0.1234, 0.00012)],
+                         ["–", "0", "12346", "12.3", "0.123", "0.0001"])
+
+    def test_sizes(self):
+        self.assertEqual([report.size_text(v) for v in (1400, 65536, 11000, 1 << 20)],
+                         ["1400 B", "64 KiB", "10.7 KiB", "1 MiB"])
+
+
+class Plots(unittest.TestCase):
+    def test_all_are_drawn(self):
+        bench = invented()
+        bench["cells"] = [cell for cell in bench["cells"] if cell["job"] in ("tcp_receive", "rr")
+                          and cell["nic"] in ("veth", "lo")]
+        with tempfile.TemporaryDirectory() as folder:
+            names = plots.draw(bench, folder)
+            self.assertEqual(names, ["cpu-tcp_receive", "ratio-tcp_receive", "cpu-rr", "ratio-rr", "connections-rr"])
+            for name in names:
+                self.assertGreater(os.path.getsize(os.path.join(folder, name + ".svg")), 1000)
+
+
+class Counted(unittest.TestCase):
+    def test_by_what_was_moved(self):
+        found = counted.figures("readv", {**COUNTS, "to_reader": 2000000}, {"bytes": 2000000, "calls": 8})
+        self.assertAlmostEqual(found["copied_per_byte"], 1, places=4)
+        self.assertEqual(found["ptes_made_per_mb"], 2)
+        self.assertEqual(found["calls_per_mb"], 4)
+
+    def test_what_cannot_be_seen_is_not_zero(self):
+        found = counted.figures("zcrx", COUNTS, {"bytes": 1000, "calls": 8})
+        self.assertIsNone(found["copied_per_byte"])
+        self.assertIn("io_uring", found["unseen"])
+
+
+if __name__ == "__main__":
+    unittest.main()

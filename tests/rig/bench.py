@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0
+"""'make bench' and 'make bench-quick': boot a guest for each network of tests/bench/plan.py, run
+tests/bench/cells.py there, and write what came of it to build/results/bench.json, which
+'make bench-report' makes Documentation/benchmarks.md of.
+
+    [KERNEL=7.3] [NIC=… MTU=…] [BENCH_ONLY="tcp_* rr"] [BENCH_ROUNDS=5] make bench
+
+Exit status 0 only if every cell of every network has the figures of all its ways, or the
+reason why a way cannot be gone there."""
+import datetime
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+
+TOP = os.environ["ZCIO_TOP"]
+RESULTS = os.path.join(TOP, "build", "results")
+RIG = os.path.join(TOP, "tests", "rig")
+LEVEL = os.environ.get("ZCIO_BENCH_LEVEL") or "full"
+ONLY = os.environ.get("ZCIO_BENCH_ONLY") or ""
+# A guest with all jobs takes a while; this is for one that hangs.
+TIMEOUT = {"quick": 900, "full": 7200}
+
+sys.path.insert(0, os.path.join(TOP, "tests", "bench"))
+
+import figures  # noqa: E402
+import plan  # noqa: E402
+
+
+def paths():
+    if os.environ.get("ZCIO_NIC"):
+        return [(os.environ["ZCIO_NIC"], int(os.environ.get("ZCIO_MTU") or 9000))]
+    return plan.PATHS[LEVEL]
+
+
+def rounds():
+    return int(os.environ.get("ZCIO_BENCH_ROUNDS") or plan.ROUNDS[LEVEL])
+
+
+def lines_of(nic, mtu, calibrate):
+    """What one guest says, and its status."""
+    folder = os.path.join(RESULTS, f"bench-{nic}-{mtu}")
+    os.makedirs(folder, exist_ok=True)
+    given = {"BENCH_LEVEL": LEVEL, "BENCH_ONLY": ONLY, "BENCH_ROUNDS": str(rounds()),
+             "BENCH_CALIBRATE": "1" if calibrate else "", "BENCH_COUNT": os.environ.get("ZCIO_NIC", "")}
+    text = " ".join(f"{name}='{value}'" for name, value in given.items())
+    env = {**os.environ, "ZCIO_RUN": folder, "ZCIO_NIC": nic, "ZCIO_MTU": str(mtu),
+           "ZCIO_TIMEOUT": os.environ.get("ZCIO_TIMEOUT") or str(TIMEOUT[LEVEL]),
+           "ZCIO_CMD": f"{text} python3 -B tests/bench/cells.py"}
+    done = subprocess.run([sys.executable, "-B", os.path.join(RIG, "boot.py")], cwd=TOP, env=env, text=True,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
+    with open(os.path.join(folder, "cells.jsonl"), "w", encoding="utf-8") as file:
+        file.write(done.stdout)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")], done.returncode
+
+
+def host():
+    """What the guests ran on."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        model = re.search(r"^model name\s*: (.*)", file.read(), re.M)
+    with open("/proc/meminfo", encoding="utf-8") as file:
+        memory = int(re.search(r"MemTotal: +(\d+)", file.read())[1]) << 10
+    qemu = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=False).stdout
+    return {"cpu": model[1] if model else "?", "cpus": os.cpu_count(), "memory": memory,
+            "kernel": os.uname().release, "qemu": " ".join(qemu.splitlines()[:1])}
+
+
+def commit():
+    """Of what this was measured, where git is at hand."""
+    asked = subprocess.run(["git", "-C", TOP, "describe", "--always", "--dirty"], capture_output=True,
+                           text=True, check=False)
+    return asked.stdout.strip() or None
+
+
+class Bench:
+    """What all guests said, and what is wrong with it."""
+
+    def __init__(self):
+        self.found = {"made": {"level": LEVEL, "only": ONLY, "rounds": rounds(), "commit": commit(),
+                               "when": datetime.datetime.now().astimezone().isoformat(timespec="seconds")},
+                      "rig": {"kernel": os.environ["ZCIO_KERNEL"], "host": host()},
+                      "jobs": {}, "calibration": [], "paths": [], "cells": []}
+        self.wrong = []
+
+    def add(self, nic, mtu, lines, status, seconds):
+        path = {"nic": nic, "mtu": mtu, "seconds": round(seconds)}
+        for line in lines:
+            if "guest" in line:
+                path["drivers_apart"] = line["guest"].pop("drivers_apart")
+                self.found["rig"]["guest"] = line["guest"]
+            elif "jobs" in line:
+                self.found["jobs"] = line["jobs"]
+            elif "calibration" in line:
+                self.found["calibration"].append({"nic": nic, "mtu": mtu, **line["calibration"]})
+        self.found["paths"].append(path)
+        cells = figures.cells(nic, mtu, lines)
+        self.found["cells"] += cells
+        if status:
+            self.wrong.append(f"{nic} {mtu}: the guest ended with status {status}")
+        expected = {figures.key_of(cell) for cell in plan.cells(self.found["jobs"], LEVEL, mtu, ONLY)}
+        missing = expected - {figures.key_of(cell) for cell in cells}
+        self.wrong += [f"{nic} {mtu}: nothing of {key}" for key in sorted(missing)]
+        self.wrong += figures.incomplete(cells, rounds())
+        if not cells:
+            self.wrong.append(f"{nic} {mtu}: nothing was measured")
+
+    def write(self, seconds):
+        self.found["made"]["seconds"] = round(seconds)
+        self.found["crossovers"] = figures.crossovers(self.found["cells"])
+        self.found["wrong"] = self.wrong
+        path = os.path.join(RESULTS, "bench.json")
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            json.dump(self.found, file, indent=1)
+            file.write("\n")
+        os.replace(path + ".new", path)
+        return path
+
+
+def main():
+    start = time.monotonic()
+    os.makedirs(RESULTS, exist_ok=True)
+    bench = Bench()
+    for number, (nic, mtu) in enumerate(paths(), 1):
+        began = time.monotonic()
+        print(f"[{number}/{len(paths())}] {nic}, MTU {mtu}", file=sys.stderr, flush=True)
+        # The pair that the kernel's authors measured over loopback; here where a guest has it first.
+        lines, status = lines_of(nic, mtu, calibrate=(nic, mtu) == paths()[-1])
+        bench.add(nic, mtu, lines, status, time.monotonic() - began)
+        print(f"[{number}/{len(paths())}] {nic}, MTU {mtu}: status {status}, "
+              f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    path = bench.write(time.monotonic() - start)
+    for text in bench.wrong:
+        print(f"WRONG: {text}")
+    ways = [way for cell in bench.found["cells"] for way in cell["ways"].values()]
+    print(f"bench: {len(bench.found['cells'])} cells, {sum('figures' in way for way in ways)} ways with figures, "
+          f"{sum('unable' in way for way in ways)} that cannot be gone there, {len(bench.wrong)} wrong; "
+          f"{time.monotonic() - start:.0f} s; {os.path.relpath(path, TOP)}")
+    return 1 if bench.wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
