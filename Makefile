@@ -27,7 +27,7 @@ help: ## this list
 	@echo "             NIC=e1000e | virtio-net-pci | vmxnet3 | veth | lo   MTU=9000   CPUS=2   MEM=4G"
 	@echo "             TIMEOUT=600   KCMDLINE='slub_debug=FZPU'   MODULE=none   MODULE_PARAMS="
 	@echo "             TESTS='device recv*'   ONLY=host | guest   KDIR=/path   PREFIX=/usr/local"
-	@echo "             BENCH_ONLY='tcp_* rr'   BENCH_ROUNDS=5"
+	@echo "             BENCH_ONLY='tcp_* rr'   BENCH_ROUNDS=5   BENCH_MIB=64"
 
 .PHONY: setup
 setup: ## make the rig ready (done by all that need it; UPDATE=1: look for a newer kernel)
@@ -118,7 +118,7 @@ matrix: ## what share of the traffic is mapped: every network, protocol and kind
 	@tests/rig/matrix
 
 .PHONY: bench
-bench: ## what ours and its peers cost, job by job (an hour or two; BENCH_ONLY="tcp_* rr" BENCH_ROUNDS=5)
+bench: ## what ours and its peers cost, job by job (hours under emulation)
 	@tests/rig/bench
 
 .PHONY: bench-quick

@@ -4,6 +4,7 @@ as observe.bt counts it, by what was moved."""
 import json
 import os
 import queue
+import re
 import subprocess
 import tempfile
 import threading
@@ -13,17 +14,33 @@ READY_SECONDS = 240
 LINE_SECONDS = 20
 MB = 1e6
 
-# Ways whose copies are made by a memcpy() in the middle of a function, which nothing can see.
-UNSEEN = {
-    "zcrx": "the fallback copy is a memcpy() inside io_uring",
-}
+# A probe on one line.
+PROBE = re.compile(r"^(?:fentry|fexit|kprobe):(\w+) .*\}$")
 
 
-def figures(way, counts, result):
+def usable(text, functions):
+    """The observer's program without the probes of functions that the kernel lacks; and these."""
+    missing = []
+    lines = []
+    for line in text.splitlines(True):
+        probe = PROBE.match(line.rstrip())
+        if probe and probe[1] not in functions:
+            missing.append(probe[1])
+        else:
+            lines.append(line)
+    return "".join(lines), missing
+
+
+def kernel_functions():
+    with open("/proc/kallsyms", encoding="ascii") as file:
+        return {line.split()[2] for line in file}
+
+
+def figures(counts, result):
     """From the observer's counts and the run's own result; pure."""
     size = result["bytes"]
     copied = counts["to_reader"] + counts["from_writer"] + counts["in_kernel"]
-    found = {
+    return {
         "bytes": size,
         "copied_per_byte": copied / size,
         "copied_in_kernel_per_byte": counts["in_kernel"] / size,
@@ -36,10 +53,6 @@ def figures(way, counts, result):
         "guest_pages_per_mb": counts["all_pages"] * MB / size,
         "calls_per_mb": result["calls"] * MB / size,
     }
-    if way in UNSEEN:
-        found["unseen"] = UNSEEN[way]
-        found["copied_per_byte"] = None
-    return found
 
 
 class Observer:
@@ -47,7 +60,7 @@ class Observer:
 
     def __init__(self, bench):
         with open(os.path.join(HERE, "observe.bt"), encoding="utf-8") as file:
-            text = file.read().replace("@BENCH@", bench)
+            text, self.missing = usable(file.read().replace("@BENCH@", bench), kernel_functions())
         self.program = tempfile.NamedTemporaryFile("w", suffix=".bt", dir="/dev/shm")
         self.program.write(text)
         self.program.flush()
@@ -97,4 +110,4 @@ class Observer:
             line = self.line(LINE_SECONDS)
         if line is None:
             raise RuntimeError("the observer said nothing of a run")
-        return figures(result["way"], json.loads(line), result)
+        return {**figures(json.loads(line), result), "missing": self.missing}

@@ -36,6 +36,8 @@ def of_run(result):
         "faults_per_mb": result["faults"] * MB / size,
         "mapped_percent": 100 * result["mapped"] / told if told else None,
     }
+    if result.get("lost"):
+        figures["lost_percent"] = 100 * result["lost"] / (result["lost"] + size / result["size"])
     for name in ("p50", "p99", "p999"):
         if name + "_ns" in result:
             figures[name + "_us"] = result[name + "_ns"] / 1000
@@ -159,11 +161,23 @@ def crossovers(found):
     return [{**dict(zip(names, key)), **crossover(points)} for key, points in curves.items() if len(points) > 1]
 
 
-def incomplete(found, rounds):
-    """The cells' ways that have neither figures of all rounds nor a reason, as text."""
+def calibration(lines):
+    """Of what calibrate.py printed: each pair of receiver and sender, over its rounds."""
+    found = {}
+    for line in lines:
+        if "calibration" in line:
+            found.setdefault((line["nic"], line["mtu"], line["mode"], line["sender"]), []).append(line)
+    return [{**dict(zip(("nic", "mtu", "mode", "sender"), key)),
+             **{name: spread([line[name] for line in rounds]) for name in ("us_per_mb", "mapped_percent")}}
+            for key, rounds in found.items()]
+
+
+def incomplete(found, rounds, jobs):
+    """The cells' ways that have neither figures of all rounds nor a reason, as text. `jobs`: all ways of each."""
     for cell in found:
         where = f"{cell['nic']} {cell['mtu']} {cell['job']} size {cell['size']} connections {cell['connections']}"
-        for name, way in cell["ways"].items():
+        for name in jobs[cell["job"]]["ways"]:
+            way = cell["ways"].get(name, {"checked": False})
             if "unable" in way:
                 continue
             done = way.get("figures", {}).get("cpu_us_per_mb", {}).get("runs", 0)

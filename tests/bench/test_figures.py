@@ -8,6 +8,9 @@ import plan
 CELL = {"job": "tcp_receive", "size": 65536, "connections": 1, "bytes": 1000000, "sender": "send"}
 
 
+JOBS = {"tcp_receive": {"ways": dict.fromkeys(("readv", "zc_readv"))}}
+
+
 def result(cpu, **more):
     """Of a run that moved 1 MB."""
     return {"bytes": 1000000, "user_us": cpu / 4, "system_us": cpu * 3 / 4, "guest_us": 2 * cpu, "wall_us": 1000,
@@ -50,6 +53,10 @@ class OfRun(unittest.TestCase):
         self.assertEqual(found["mapped_percent"], 75)
         self.assertEqual((found["p50_us"], found["p99_us"]), (2, 9))
         self.assertEqual(found["cpu_us_per_request"], 200)
+
+    def test_lost(self):
+        found = figures.of_run(result(800, lost=1000, size=1000))
+        self.assertEqual(found["lost_percent"], 50)
 
 
 class Ratios(unittest.TestCase):
@@ -98,23 +105,25 @@ class Cells(unittest.TestCase):
         pair = cell["ratios"][0]
         self.assertEqual((pair["ours"], pair["peer"]), ("zc_readv", "readv"))
         self.assertEqual(pair["peer_over_ours"]["cpu_us_per_mb"]["median"], 2)
-        self.assertEqual(list(figures.incomplete([cell], 3)), [])
+        self.assertEqual(list(figures.incomplete([cell], 3, JOBS)), [])
 
     def test_unable_is_complete(self):
         lines = runs("zc_readv", [1, 2, 3])
-        lines.append({"cell": CELL, "way": "zcrx", "kind": "unable", "unable": "no such NIC"})
+        lines.append({"cell": CELL, "way": "readv", "kind": "unable", "unable": "no such NIC"})
         cell = figures.cells("veth", 9000, lines)[0]
-        self.assertEqual(cell["ways"]["zcrx"]["unable"], "no such NIC")
-        self.assertNotIn("figures", cell["ways"]["zcrx"])
+        self.assertEqual(cell["ways"]["readv"]["unable"], "no such NIC")
+        self.assertNotIn("figures", cell["ways"]["readv"])
         self.assertEqual(cell["ratios"], [])
-        self.assertEqual(list(figures.incomplete([cell], 3)), [])
+        self.assertEqual(list(figures.incomplete([cell], 3, JOBS)), [])
 
     def test_what_is_incomplete(self):
         lines = runs("zc_readv", [1, 2]) + runs("readv", [1, 2, 3])[1:]
         lines.append({"cell": CELL, "way": "io_uring", "kind": "failed", "failed": "status 1: no"})
         cell = figures.cells("veth", 9000, lines)[0]
-        said = " ".join(figures.incomplete([cell], 3))
-        for part in ("zc_readv: 2 of 3 rounds", "readv: its bytes were not checked", "io_uring: failed: status 1: no"):
+        jobs = {"tcp_receive": {"ways": ["readv", "zc_readv", "io_uring", "new"]}}
+        said = " ".join(figures.incomplete([cell], 3, jobs))
+        for part in ("new: 0 of 3 rounds", "zc_readv: 2 of 3 rounds", "readv: its bytes were not checked",
+                     "io_uring: failed: status 1: no"):
             self.assertIn(part, said)
 
     def test_crossovers(self):
@@ -124,6 +133,14 @@ class Cells(unittest.TestCase):
             lines += runs("readv", [200], cell) + runs("zc_readv", [cost], cell)
         found = figures.crossovers(figures.cells("veth", 9000, lines))[0]
         self.assertEqual((found["size"], found["ours"], found["peer"]), (8192, "zc_readv", "readv"))
+
+
+class Calibration(unittest.TestCase):
+    def test_over_rounds(self):
+        line = {"calibration": "tcp_mmap", "nic": "lo", "mtu": 65536, "mode": "copy", "sender": "send"}
+        found = figures.calibration([{"guest": {}}] + [{**line, "us_per_mb": cost, "mapped_percent": 0}
+                                                       for cost in (1, 2, 6)])
+        self.assertEqual([(c["mode"], c["us_per_mb"]["median"]) for c in found], [("copy", 2)])
 
 
 class Plan(unittest.TestCase):

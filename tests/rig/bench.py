@@ -3,7 +3,7 @@
 tests/bench/cells.py there, and write what came of it to build/results/bench.json, which
 'make bench-report' makes Documentation/benchmarks.md of.
 
-    [KERNEL=7.3] [NIC=… MTU=…] [BENCH_ONLY="tcp_* rr"] [BENCH_ROUNDS=5] make bench
+    [KERNEL=7.3] [NIC=… MTU=…] [BENCH_ONLY="tcp_* rr"] [BENCH_ROUNDS=5] [BENCH_MIB=64] make bench
 
 Exit status 0 only if every cell of every network has the figures of all its ways, or the
 reason why a way cannot be gone there."""
@@ -20,6 +20,7 @@ RESULTS = os.path.join(TOP, "build", "results")
 RIG = os.path.join(TOP, "tests", "rig")
 LEVEL = os.environ.get("ZCIO_BENCH_LEVEL") or "full"
 ONLY = os.environ.get("ZCIO_BENCH_ONLY") or ""
+MIB = os.environ.get("ZCIO_BENCH_MIB") or ""
 # A guest with all jobs takes a while; this is for one that hangs.
 TIMEOUT = {"quick": 900, "full": 7200}
 
@@ -43,7 +44,7 @@ def lines_of(nic, mtu, calibrate):
     """What one guest says, and its status."""
     folder = os.path.join(RESULTS, f"bench-{nic}-{mtu}")
     os.makedirs(folder, exist_ok=True)
-    given = {"BENCH_LEVEL": LEVEL, "BENCH_ONLY": ONLY, "BENCH_ROUNDS": str(rounds()),
+    given = {"BENCH_LEVEL": LEVEL, "BENCH_ONLY": ONLY, "BENCH_ROUNDS": str(rounds()), "BENCH_MIB": MIB,
              "BENCH_CALIBRATE": "1" if calibrate else "", "BENCH_COUNT": os.environ.get("ZCIO_NIC", "")}
     text = " ".join(f"{name}='{value}'" for name, value in given.items())
     env = {**os.environ, "ZCIO_RUN": folder, "ZCIO_NIC": nic, "ZCIO_MTU": str(mtu),
@@ -53,7 +54,8 @@ def lines_of(nic, mtu, calibrate):
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
     with open(os.path.join(folder, "cells.jsonl"), "w", encoding="utf-8") as file:
         file.write(done.stdout)
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")], done.returncode
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{") and line.endswith("}")], \
+        done.returncode
 
 
 def host():
@@ -78,7 +80,7 @@ class Bench:
     """What all guests said, and what is wrong with it."""
 
     def __init__(self):
-        self.found = {"made": {"level": LEVEL, "only": ONLY, "rounds": rounds(), "commit": commit(),
+        self.found = {"made": {"level": LEVEL, "only": ONLY, "mib": MIB, "rounds": rounds(), "commit": commit(),
                                "when": datetime.datetime.now().astimezone().isoformat(timespec="seconds")},
                       "rig": {"kernel": os.environ["ZCIO_KERNEL"], "host": host()},
                       "jobs": {}, "calibration": [], "paths": [], "cells": []}
@@ -92,9 +94,8 @@ class Bench:
                 self.found["rig"]["guest"] = line["guest"]
             elif "jobs" in line:
                 self.found["jobs"] = line["jobs"]
-            elif "calibration" in line:
-                self.found["calibration"].append({"nic": nic, "mtu": mtu, **line["calibration"]})
         self.found["paths"].append(path)
+        self.found["calibration"] += figures.calibration(lines)
         cells = figures.cells(nic, mtu, lines)
         self.found["cells"] += cells
         if status:
@@ -102,7 +103,7 @@ class Bench:
         expected = {figures.key_of(cell) for cell in plan.cells(self.found["jobs"], LEVEL, mtu, ONLY)}
         missing = expected - {figures.key_of(cell) for cell in cells}
         self.wrong += [f"{nic} {mtu}: nothing of {key}" for key in sorted(missing)]
-        self.wrong += figures.incomplete(cells, rounds())
+        self.wrong += figures.incomplete(cells, rounds(), self.found["jobs"])
         if not cells:
             self.wrong.append(f"{nic} {mtu}: nothing was measured")
 
