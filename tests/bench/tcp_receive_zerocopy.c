@@ -22,7 +22,7 @@
 /* The page-table lock of 2 MiB is not shared with other memory that is mapped all the time. */
 #define ALIGNMENT	(2UL << 20)
 
-/* If no more than this is there it is copied: less than what mapping gets worth its price at. */
+/* If no more than this is there, all of it is copied: mapping so little costs more. */
 #define COPYBUF		(16 << 10)
 
 /* The most that the stack joins to one packet; what cannot be mapped is told of for one. */
