@@ -103,7 +103,8 @@ class Cell:
         cell = self.cell
         return [BENCH, cell["job"], way, "--size", str(cell["size"]), "--bytes", str(size_of_run),
                 "--connections", str(cell["connections"]),
-                *(["--sender", cell["sender"]] if cell["sender"] else []), *more]
+                *(["--sender", cell["sender"]] if cell["sender"] else []),
+                *(["--whole-pages"] if cell["pages"] else []), *more]
 
     def go(self, way, command):
         """The result of one run; None if there is none, and this way is gone no more."""
@@ -155,19 +156,26 @@ class Cell:
 
     def title(self):
         sender = f", sender {self.cell['sender']}" if self.cell["sender"] else ""
-        return f"{self.cell['job']}, size {self.cell['size']}, connections {self.cell['connections']}{sender}"
+        pages = ", whole pages" if self.cell["pages"] else ""
+        return f"{self.cell['job']}, size {self.cell['size']}, connections {self.cell['connections']}{sender}{pages}"
 
 
 def count(measured):
-    """The noise-free figures, of each job's reference cell; the observer is at work only now."""
+    """The noise-free figures, of each job's reference cell; the observer is at work only now.
+    Gives whether it could be done."""
     references = [plan.reference([one.cell for one in measured if one.cell["job"] == job])
                   for job in dict.fromkeys(one.cell["job"] for one in measured)]
     say("counting: the observer begins")
-    with counted.Observer(BENCH) as observer:
-        for one in measured:
-            if one.cell in references and one.able:
-                say(f"counting: {one.title()}")
-                one.be_counted(observer)
+    try:
+        with counted.Observer(BENCH) as observer:
+            for one in measured:
+                if one.cell in references and one.able:
+                    say(f"counting: {one.title()}")
+                    one.be_counted(observer)
+    except counted.Unwell as error:
+        say(f"counting: FAILED: {error}")
+        return False
+    return True
 
 
 def calibrate(rounds, seconds):
@@ -201,7 +209,7 @@ def main():
         one.rounds(rounds)
         measured.append(one)
     if (nic, mtu) in plan.COUNTED_PATHS[level] or ENV.get("BENCH_COUNT"):
-        count(measured)
+        good &= count(measured)
     good &= bool(todo) and not any(one.failed for one in measured)
     say("done" if good else "done, but something FAILED")
     return 0 if good else 1

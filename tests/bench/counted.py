@@ -55,6 +55,10 @@ def figures(counts, result):
     }
 
 
+class Unwell(Exception):
+    """The observer does not start, or says nothing."""
+
+
 class Observer:
     """bpftrace with observe.bt, from its being ready to the end of the block."""
 
@@ -90,7 +94,7 @@ class Observer:
             self.log.seek(0)
             said = self.log.read()
             self.__exit__()
-            raise RuntimeError(f"the observer does not start: {said}")
+            raise Unwell(f"the observer does not start: {said}")
         return self
 
     def __exit__(self, *_):
@@ -109,5 +113,5 @@ class Observer:
         while line is not None and not line.startswith("{"):
             line = self.line(LINE_SECONDS)
         if line is None:
-            raise RuntimeError("the observer said nothing of a run")
+            raise Unwell("the observer said nothing of a run")
         return {**figures(json.loads(line), result), "missing": self.missing}

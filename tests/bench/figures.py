@@ -88,7 +88,7 @@ def crossover(points):
 
 
 def key_of(cell):
-    return (cell["job"], cell["size"], cell["connections"], cell["sender"])
+    return (cell["job"], cell["size"], cell["connections"], cell["sender"], cell["pages"])
 
 
 class Collected:
@@ -155,9 +155,9 @@ def crossovers(found):
             ratio = pair["peer_over_ours"].get("cpu_us_per_mb")
             if pair["peer"] == cell["copying"] and ratio:
                 key = (cell["nic"], cell["mtu"], cell["job"], cell["connections"], cell["sender"],
-                       pair["ours"], pair["peer"])
+                       cell["pages"], pair["ours"], pair["peer"])
                 curves.setdefault(key, []).append((cell["size"], ratio))
-    names = ("nic", "mtu", "job", "connections", "sender", "ours", "peer")
+    names = ("nic", "mtu", "job", "connections", "sender", "pages", "ours", "peer")
     return [{**dict(zip(names, key)), **crossover(points)} for key, points in curves.items() if len(points) > 1]
 
 

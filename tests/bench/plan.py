@@ -24,18 +24,22 @@ COUNTED_PATHS = {"quick": [("veth", 9000)],
 # Rounds of the kernel's own tool, of four runs each, and the seconds of one; on the last path.
 CALIBRATION = {"quick": (1, 2), "full": (3, 3)}
 
-# Bytes of a run that compares what came, of one that is counted by the observer.
+# Bytes at most of a quick run; of one that compares what came; of one that is counted by the observer.
+QUICK_BYTES = 32 * MIB
 CHECKED_BYTES = 8 * MIB
 COUNTED_BYTES = 16 * MIB
 
 # What is before the payload of a datagram, at least: Ethernet's header is not of the MTU.
 IP_AND_UDP = 28
+# The MTU that a page with the headers of IP and TCP takes.
+ONE_PAGE = 4096 + 52
 DATAGRAM_JOBS = ("udp_receive", "udp_send")
 
 
 class Line:
-    def __init__(self, sizes, mib, connections=(1,), senders=("",), quick=()):
+    def __init__(self, sizes, mib, connections=(1,), senders=("",), quick=(), pages=False):
         self.sizes, self.bytes, self.connections, self.senders = sizes, mib * MIB, connections, senders
+        self.pages = pages      # TCP segments of whole pages for all ways, not only for those that need it
         self.quick = quick      # the sizes that make bench-quick takes, with the first connections
 
 
@@ -43,7 +47,7 @@ PLAN = {
     "tcp_receive": [
         Line((4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, 1 * MIB), 64, senders=("send",),
              quick=(16 * KIB, 256 * KIB)),
-        Line((64 * KIB, 512 * KIB), 64, senders=("zerocopy", "zc")),
+        Line((64 * KIB, 512 * KIB), 64, senders=("send", "zerocopy", "zc"), pages=True),
     ],
     "tcp_send": [
         Line((4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, 1 * MIB), 64, quick=(16 * KIB, 256 * KIB)),
@@ -93,12 +97,12 @@ def cells_of(job, level, mtu):
         sizes = line.quick if level == "quick" else line.sizes
         connections = line.connections[:1] if level == "quick" else sorted(line.connections)
         for size in sizes:
-            if not fits(job, size, mtu):
+            if not fits(job, size, mtu) or line.pages and mtu < ONE_PAGE:
                 continue
             for number in connections:
                 for sender in line.senders:
                     yield {"job": job, "size": size, "connections": number, "bytes": line.bytes,
-                           "sender": sender}
+                           "sender": sender, "pages": line.pages}
 
 
 def wanted(job, only):
@@ -107,8 +111,14 @@ def wanted(job, only):
 
 def cells(jobs, level, mtu, only="", mib=None):
     """All cells of one path, in the order in which they are run; `mib`: less bytes, for a try."""
+    most = mib * MIB if mib else QUICK_BYTES if level == "quick" else None
     found = [cell for job in jobs if wanted(job, only) for cell in cells_of(job, level, mtu)]
-    return [{**cell, "bytes": min(cell["bytes"], mib * MIB) if mib else cell["bytes"]} for cell in found]
+    return [{**cell, "bytes": min(cell["bytes"], most or cell["bytes"])} for cell in found]
+
+
+def ordinary(cell):
+    """Nothing is special about how the peer sends."""
+    return cell["sender"] in ("", "send") and not cell["pages"]
 
 
 def reference(found):
@@ -116,6 +126,6 @@ def reference(found):
     to it, the fewest connections that quick has, the ordinary sender."""
     def distance(cell):
         lines = PLAN.get(cell["job"], UNPLANNED)
-        return (cell["sender"] not in ("", "send"), abs(cell["size"] - 64 * KIB),
+        return (not ordinary(cell), abs(cell["size"] - 64 * KIB),
                 cell["connections"] != lines[0].connections[0])
     return min(found, key=distance)

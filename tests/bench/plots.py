@@ -147,7 +147,7 @@ class Job:
 
     def __init__(self, bench, job):
         self.bench, self.job = bench, job
-        self.cells = [cell for cell in bench["cells"] if cell["job"] == job and cell["sender"] in ("", "send")]
+        self.cells = [cell for cell in bench["cells"] if cell["job"] == job and plan.ordinary(cell)]
         self.ways = list(dict.fromkeys(way for cell in self.cells for way in cell["ways"]))
         self.copying = plan.copying_way(job, self.ways)
         self.looks = looks(self.ways, self.copying)
@@ -227,7 +227,7 @@ class Job:
     def mark(self, path, axes, sizes):
         """The sizes from which on mapping beats copying."""
         found = [c for c in self.bench["crossovers"] if (c["nic"], c["mtu"]) == path and c["size"]
-                 and (c["job"], c["sender"], c["connections"]) == (self.job, self.reference["sender"], self.usual)]
+                 and (c["job"], c["connections"]) == (self.job, self.usual) and plan.ordinary(c)]
         for i, c in enumerate(found):
             color = self.looks[c["ours"]]["color"]
             axes.plot([c["from"] or c["size"], c["to"] or sizes[-1]], [1, 1], color=color, linewidth=4, alpha=0.5,
@@ -271,7 +271,7 @@ def draw(bench, folder, ending="svg"):
     """All plots that the cells give; their names, without the ending."""
     os.makedirs(folder, exist_ok=True)
     names = []
-    for job in dict.fromkeys(cell["job"] for cell in bench["cells"] if cell["sender"] in ("", "send")):
+    for job in dict.fromkeys(cell["job"] for cell in bench["cells"] if plan.ordinary(cell)):
         for name, make in Job(bench, job).plots():
             figure = make()
             if figure:

@@ -31,6 +31,9 @@ Made by `make bench-report` from what `make bench` measured{level}; nothing in i
 - *CPU* is the processor time of the measured process, user and system, in µs per MB (10⁶ bytes) of
   payload, with the application reading one word of each cache line, or writing what it sends.
   {apart}
+- *From* a sender: how the peer sends, where there is a choice (see `zcio-bench --help`). *Whole pages*:
+  the peer's TCP segments carry whole pages for all ways; else they do only for tcp_zerocopy, which
+  maps nothing without.
 - The processor time of the whole guest, throughput, latencies, system calls, faults and shares
   mapped are in [another file](benchmarks/more.md).
 """
@@ -86,7 +89,12 @@ def cell_text(cell):
     text = size_text(cell["size"])
     if cell["connections"] > 1:
         text += f" × {cell['connections']}"
-    return text + (f", from {cell['sender']}" if cell["sender"] not in ("", "send") else "")
+    return text + sender_text(cell)
+
+
+def sender_text(cell):
+    text = f", from {cell['sender']}" if cell["sender"] not in ("", "send") else ""
+    return text + (", whole pages" if cell["pages"] else "")
 
 
 def name_text(way):
@@ -229,8 +237,7 @@ def crossovers(bench):
         return ""
     rows = []
     for c in bench["crossovers"]:
-        where = c["job"] + (f", {c['connections']} connections" if c["connections"] > 1 else "") + \
-            (f", from {c['sender']}" if c["sender"] not in ("", "send") else "")
+        where = c["job"] + (f", {c['connections']} connections" if c["connections"] > 1 else "") + sender_text(c)
         sizes = f"{size_text(c['sizes'][0])} to {size_text(c['sizes'][-1])}"
         size = "≤ " + size_text(c["size"]) if c["size"] == c["sizes"][0] else crossing_text(c["size"])
         rows.append([path_text(c), where, f"{name_text(c['ours'])} against {c['peer']}", size,

@@ -53,7 +53,7 @@ def invented_lines(nic, mtu):
                        "result": {**result, "user_us": cost / 3, "system_us": cost * 2 / 3, "guest_us": cost * 2}}
             yield {"cell": cell, "way": way, "kind": "check", "result": result}
             if (nic, mtu) in plan.COUNTED_PATHS["full"] and cell["size"] in (8192, 65536) and \
-                    cell["sender"] in ("", "send"):
+                    plan.ordinary(cell):
                 found = {**counted.figures(COUNTS, result), "missing": ["gone"]}
                 yield {"cell": cell, "way": way, "kind": "counted", "counted": found}
 
