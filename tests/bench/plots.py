@@ -275,7 +275,9 @@ def draw(bench, folder, ending="svg"):
         for name, make in Job(bench, job).plots():
             figure = make()
             if figure:
-                more = {"metadata": {"Date": None}} if ending == "svg" else {"dpi": 110}
+                # Nothing of when and by what: the same figures give the same file.
+                more = {"metadata": dict.fromkeys(("Date", "Creator", "Format", "Type"))} if ending == "svg" \
+                    else {"dpi": 110}
                 figure.savefig(os.path.join(folder, f"{name}.{ending}"), **more)
                 plt.close(figure)
                 names.append(name)

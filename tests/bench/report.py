@@ -52,8 +52,8 @@ one cell for each path; medians of the rounds.
 EMULATED = """The processor is **emulated** (QEMU's TCG). What a copy, a page-table update or a TLB flush costs
 there is not what it costs on real hardware, so **timings here are ratios** between ways that ran side
 by side, not predictions. An emulated processor copies memory about as fast as it does anything else,
-while page tables cost it much: that setting understates what mapping is worth. The figures that
-emulation does not bend are under [What the kernel did](#what-the-kernel-did)."""
+while page tables cost it much: that setting understates what mapping is worth."""
+UNBENT = " The figures that\nemulation does not bend are under [What the kernel did](#what-the-kernel-did)."
 
 VIRTUAL = "The processor is the host's own, by KVM."
 
@@ -138,7 +138,9 @@ def apart_text(bench):
 def head(bench):
     emulated = bench["rig"].get("guest", {}).get("accelerator") == "tcg"
     level = bench["made"]["level"]
-    return HEAD.format(rig=rig_text(bench), accelerator=EMULATED if emulated else VIRTUAL, apart=apart_text(bench),
+    unbent = UNBENT if any("counted" in way for cell in bench["cells"] for way in cell["ways"].values()) else ""
+    return HEAD.format(rig=rig_text(bench), apart=apart_text(bench),
+                       accelerator=EMULATED + unbent if emulated else VIRTUAL,
                        rounds=bench["made"]["rounds"], level="" if level == "full" else f" (`make bench-{level}`)")
 
 
@@ -233,15 +235,15 @@ def crossing_text(size):
 
 
 def crossovers(bench):
-    if not bench["crossovers"]:
-        return ""
     rows = []
-    for c in bench["crossovers"]:
+    for c in filter(plan.ordinary, bench["crossovers"]):
         where = c["job"] + (f", {c['connections']} connections" if c["connections"] > 1 else "") + sender_text(c)
         sizes = f"{size_text(c['sizes'][0])} to {size_text(c['sizes'][-1])}"
         size = "≤ " + size_text(c["size"]) if c["size"] == c["sizes"][0] else crossing_text(c["size"])
         rows.append([path_text(c), where, f"{name_text(c['ours'])} against {c['peer']}", size,
                      f"{crossing_text(c['from'])} – {crossing_text(c['to'])}", sizes])
+    if not rows:
+        return ""
     return ("## From what size on mapping beats copying\n\nThe size of a request from which on ours takes less "
             "processor time than the way that copies: where\nthe median of the ratios crosses 1 for good, and "
             "where its quartiles do. \"None\": not among the sizes\nmeasured.\n\n"

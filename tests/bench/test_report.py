@@ -80,7 +80,7 @@ class Report(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.bench = invented()
-        cls.text = report.render(cls.bench, ["cpu-tcp_send", "connections-rr"])
+        cls.text = report.render(cls.bench, [f"{kind}-{job}" for kind in ("cpu", "ratio", "connections") for job in WAYS])
         cls.more = report.render_more(cls.bench)
 
     def test_whole(self):

@@ -6,8 +6,8 @@ import re
 
 MOST_LINES = 600
 
-# Licence texts and the kernel's options are what they are; the rest carries its licence.
-UNLIMITED = re.compile(r"^LICENSE/")
+# Licence texts, the kernel's options and drawn plots are what they are; the rest carries its licence.
+UNLIMITED = re.compile(r"^LICENSE/|^Documentation/benchmarks/.*\.svg$")
 NO_SPDX = re.compile(r"^LICENSE/|\.(md|svg|patch|bin)$|\.gitignore$|/(suite|packages|corpus)[^/]*\.txt$|/corpus/")
 
 # Where `unsafe` may be: the module's ground, and the module!() macro's own code.
