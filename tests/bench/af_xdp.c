@@ -151,8 +151,10 @@ void udp_receive_xdp(struct bench *b)
 
 			flow_take(&f, x.area + d->addr + head, d->len - head);
 			first = !(d->options & XDP_PKT_CONTD);
-			if (first)
-				flow_whole(&f);
+			if (!first)
+				continue;
+			flow_whole(&f);
+			b->payloads++;
 		}
 		flow_taken(&f);
 		/* The ring has room for all chunks twice. */
@@ -261,6 +263,7 @@ void udp_send_xdp(struct bench *b)
 		f.moved += n;
 	}
 	b->moved = f.moved * b->size;
+	b->payloads = f.moved;
 	b->lost = flow_finish(&f);
 	bench_stop(b);
 	b->copied = b->moved;

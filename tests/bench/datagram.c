@@ -162,6 +162,9 @@ void flow_taken(struct flow *f)
 		return;
 	memcpy(&number, f->last, sizeof(number));
 	f->last = NULL;
+	/* They come in order, so those that are missing after the last one are lost. */
+	if (number + 1 == f->count)
+		f->over = true;
 	if (number + 1 < f->told + WINDOW / 2)
 		return;
 	f->told = number + 1;

@@ -213,6 +213,7 @@ void udp_send_packet(struct bench *b)
 		f.moved += n;
 	}
 	b->moved = f.moved * b->size;
+	b->payloads = f.moved;
 	b->lost = flow_finish(&f);
 	bench_stop(b);
 }
