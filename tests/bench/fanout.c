@@ -3,6 +3,7 @@
  * The same content to many connections: a block of --size bytes goes to one after the other, round
  * after round, until --bytes were sent in all. The peer takes what comes, of all at once.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/sendfile.h>
@@ -76,8 +77,11 @@ static void peer(struct bench *b)
 	}
 	/* Each its share, and no more: the first ones have a block more than the others. */
 	for (unsigned int i = 0; i < b->connections; i++)
-		if (got[i] != (blocks(b) + b->connections - 1 - i) / b->connections * b->size)
-			die("a connection got another's share");
+		if (got[i] != (blocks(b) + b->connections - 1 - i) / b->connections * b->size) {
+			fprintf(stderr, "bench: connection %u got %llu bytes\n", i,
+				(unsigned long long)got[i]);
+			exit(1);
+		}
 }
 
 static void by_write(struct bench *b)

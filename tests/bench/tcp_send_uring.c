@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A TCP stream by io_uring's SEND_ZC from a registered buffer. Each send has two completions: that
+ * A TCP stream by io_uring's SEND_ZC from registered memory. Each send has two completions: that
  * it was done, which the next one waits for, as a stream has an order; and a notification
  * that its memory may be written again.
  */
@@ -42,6 +42,11 @@ static void open_ring(struct bench *b, struct uring *u)
 	err = io_uring_register_buffers(&u->ring, &all, 1);
 	if (err)
 		unable(b, "the buffers cannot be registered with io_uring: %s", strerror(-err));
+	/* The socket and the ring as well, which saves looking them up in each call. */
+	err = io_uring_register_files(&u->ring, b->fds, 1);
+	if (err)
+		unable(b, "the socket cannot be registered with io_uring: %s", strerror(-err));
+	io_uring_register_ring_fd(&u->ring);
 }
 
 /* Submits what is to be, waits for something, and takes all that is there. */
@@ -100,8 +105,9 @@ void tcp_send_uring(struct bench *b)
 		request_make(b, from, len);
 		sqe = io_uring_get_sqe(&u.ring);
 		/* MSG_WAITALL: it is done when all is taken, and then only. */
-		io_uring_prep_send_zc_fixed(sqe, b->fds[0], from, len, MSG_WAITALL,
+		io_uring_prep_send_zc_fixed(sqe, 0, from, len, MSG_WAITALL,
 					    IORING_SEND_ZC_REPORT_USAGE, 0);
+		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
 		io_uring_sqe_set_data64(sqe, i);
 		u.busy[i] = len;
 		u.sent = -1;
