@@ -11,8 +11,10 @@
  * Without SPLICE_F_GIFT, as memory that is a gift may never be written again. Whether the device
  * made the stack copy is not told, so neither mapped nor copied is counted.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +65,7 @@ static void splicer_open(struct bench *b, struct splicer *s)
 static void wait_gone(struct bench *b, struct splicer *s, uint64_t end)
 {
 	const struct timespec moment = { .tv_nsec = 50000 };
+	struct pollfd p = { .fd = b->fds[0] };
 	int queued;
 
 	while (s->acked < end + s->unread) {
@@ -72,8 +75,11 @@ static void wait_gone(struct bench *b, struct splicer *s, uint64_t end)
 		s->acked = b->moved - queued;
 		if (s->acked >= end + s->unread)
 			return;
-		/* There is no event to wait for. */
-		nanosleep(&moment, NULL);
+		/* There is no event to wait for, but the connection's end is one. */
+		if (ppoll(&p, 1, &moment, NULL)) {
+			errno = ECONNRESET;
+			die("waiting for acknowledgements");
+		}
 		b->calls++;
 	}
 }
