@@ -14,6 +14,8 @@ READY_SECONDS = 240
 LINE_SECONDS = 20
 MB = 1e6
 
+# What the observer counts from its own beginning on.
+TOTALS = ("in_kernel", "all_pages")
 # A probe on one line.
 PROBE = re.compile(r"^(?:fentry|fexit|kprobe):(\w+) .*\}$")
 
@@ -55,6 +57,11 @@ def figures(counts, result):
     }
 
 
+def since(before, line):
+    """One run's counts, of a line of the observer's and the totals before it."""
+    return {name: value - before.get(name, 0) if name in TOTALS else value for name, value in line.items()}
+
+
 class Unwell(Exception):
     """The observer does not start, or says nothing."""
 
@@ -71,6 +78,7 @@ class Observer:
         self.log = tempfile.TemporaryFile("w+", dir="/dev/shm")
         self.process = subprocess.Popen(["bpftrace", "-B", "line", self.program.name], text=True,
                                         stdout=subprocess.PIPE, stderr=self.log)
+        self.before = {}
         self.lines = queue.Queue()
         threading.Thread(target=self.read, daemon=True).start()
 
@@ -105,7 +113,9 @@ class Observer:
     def forget(self):
         """Whatever it said of runs before."""
         while not self.lines.empty():
-            self.lines.get()
+            line = self.lines.get()
+            if line and line.startswith("{"):
+                self.before = json.loads(line)
 
     def figures(self, result):
         """Of the run that has just ended."""
@@ -114,4 +124,6 @@ class Observer:
             line = self.line(LINE_SECONDS)
         if line is None:
             raise Unwell("the observer said nothing of a run")
-        return {**figures(json.loads(line), result), "missing": self.missing}
+        said = json.loads(line)
+        counts, self.before = since(self.before, said), said
+        return {**figures(counts, result), "missing": self.missing}

@@ -144,6 +144,12 @@ class Counted(unittest.TestCase):
         self.assertEqual(found["ptes_made_per_mb"], 2)
         self.assertEqual(found["calls_per_mb"], 4)
 
+    def test_totals_are_subtracted(self):
+        first = counted.since({}, COUNTS)
+        self.assertEqual(first, COUNTS)
+        self.assertEqual(counted.since(COUNTS, {**COUNTS, "in_kernel": 12})["in_kernel"], 7)
+        self.assertEqual(counted.since(COUNTS, COUNTS)["made"], COUNTS["made"])
+
     def test_probes_of_functions_that_are_not_there(self):
         text = "BEGIN\n{\n}\nfentry:here /@pid/ { @a += 1; }\nkprobe:gone /@pid/ { @a += 1; }\nfexit:kept\n{\n}\n"
         left, missing = counted.usable(text, {"here"})
