@@ -80,7 +80,8 @@ class Report(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.bench = invented()
-        cls.text = report.render(cls.bench, [f"{kind}-{job}" for kind in ("cpu", "ratio", "connections") for job in WAYS])
+        names = [f"{kind}-{job}" for kind in ("cpu", "ratio", "connections") for job in WAYS]
+        cls.text = report.render(cls.bench, names)
         cls.more = report.render_more(cls.bench)
 
     def test_whole(self):
