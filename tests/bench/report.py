@@ -257,12 +257,14 @@ COUNTED = [("copied_per_byte", "copied/byte"), ("ptes_made_per_mb", "PTEs made/M
 
 
 def counted(bench):
-    rows, missing = [], {}
+    rows, missing, unseen = [], {}, {}
     for cell in bench["cells"]:
         for name, way in cell["ways"].items():
             if "counted" in way:
                 found = way["counted"]
                 missing.update(dict.fromkeys(found["missing"]))
+                if "unseen" in found:
+                    unseen[f"{cell['job']} by {name}"] = found["unseen"]
                 rows.append([path_text(cell), f"{cell['job']}, {cell_text(cell)}", name_text(name)] +
                             [number(found[column]) for column, _ in COUNTED])
     if not rows:
@@ -275,6 +277,7 @@ def counted(bench):
     if not bench["rig"].get("guest", {}).get("pmu"):
         text += ("Instructions and cache misses are not counted: the guest's processor has no performance "
                  "counters. ")
+    text += "".join(f"A dash for {what}: {why}. " for what, why in unseen.items())
     if missing:
         text += f"This kernel has no function {', '.join(missing)}: copies there, if any, are not seen. "
     return text.rstrip() + "\n\n" + table(["path", "job", "way"] + [label for _, label in COUNTED], rows, 3)

@@ -44,7 +44,8 @@ def invented_lines(nic, mtu):
                 continue
             size = cell["bytes"]
             result = {"bytes": size, "wall_us": size / 400, "faults": 9, "calls": size // cell["size"],
-                      "mapped": size if plan.is_ours(way) else 0, "copied": 0, "way": way}
+                      "mapped": size if plan.is_ours(way) else 0, "copied": 0, "way": way,
+                      "job": cell["job"]}
             if cell["job"] in ("rr", "rr_upload"):
                 result.update(requests=100, p50_ns=1e6 * rng.random() + 1e6, p99_ns=9e6 * cell["connections"])
             for number in range(3):
@@ -140,10 +141,16 @@ class Plots(unittest.TestCase):
 
 class Counted(unittest.TestCase):
     def test_by_what_was_moved(self):
-        found = counted.figures({**COUNTS, "to_reader": 2000000}, {"bytes": 2000000, "calls": 8})
+        result = {"bytes": 2000000, "calls": 8, "job": "rr", "way": "zc"}
+        found = counted.figures({**COUNTS, "to_reader": 2000000}, result)
         self.assertAlmostEqual(found["copied_per_byte"], 1, places=4)
         self.assertEqual(found["ptes_made_per_mb"], 2)
         self.assertEqual(found["calls_per_mb"], 4)
+
+    def test_what_cannot_be_seen_is_not_zero(self):
+        found = counted.figures(COUNTS, {"bytes": 1000, "calls": 8, "job": "udp_send", "way": "af_xdp"})
+        self.assertIsNone(found["copied_per_byte"])
+        self.assertIn("memcpy()", found["unseen"])
 
     def test_totals_are_subtracted(self):
         first = counted.since({}, COUNTS)
