@@ -125,7 +125,8 @@ def legend(figure, axes_list):
     for axes in axes_list:
         for handle, label in zip(*axes.get_legend_handles_labels()):
             found.setdefault(label, handle)
-    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=min(len(found), 4))
+    columns = min(len(found), 4, int(figure.get_figwidth() / 2.1))
+    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=columns)
 
 
 def values(cells, way, name, x):
