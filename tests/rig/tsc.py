@@ -9,7 +9,7 @@ import platform
 import time
 
 # rdtsc; shl rdx, 32; or rax, rdx; ret
-CODE = bytes.fromhex("0f31" "48c1e220" "4809d0" "c3")
+CODE = bytes.fromhex("0f31 48c1e220 4809d0 c3")
 
 
 def khz(seconds=0.05):
