@@ -330,6 +330,13 @@ static bool splits(void)
 	return !strcmp(getenv("ZCIO_NIC"), "e1000e") && atoi(getenv("ZCIO_MTU")) >= 9000;
 }
 
+/* Whether there was something to find: enough of all that others had in their pages. */
+static bool enough(const struct shared *shared)
+{
+	return shared->areas > 500 && shared->spliced > 20 && shared->udp > 500 &&
+	       shared->other_bytes > 1000000 && shared->poisoned;
+}
+
 TEST_F_TIMEOUT(leak, no_canary_and_nothing_but_zeros_around_payloads, 300)
 {
 	struct shared *shared = self->shared;
@@ -363,7 +370,7 @@ TEST_F_TIMEOUT(leak, no_canary_and_nothing_but_zeros_around_payloads, 300)
 	close(self->other[0]);
 
 	while (receive(_metadata, self))
-		if (self->payloads >= target)
+		if (self->payloads >= target && enough(shared))
 			shared->stop = true;
 	for (int i = 0; i < 2; i++) {
 		ASSERT_EQ(child[i], waitpid(child[i], &status, 0));
@@ -378,12 +385,7 @@ TEST_F_TIMEOUT(leak, no_canary_and_nothing_but_zeros_around_payloads, 300)
 	       (unsigned long long)shared->other_bytes / 1000000,
 	       (unsigned long long)shared->poisoned / 1000000);
 	ASSERT_LE(target, self->payloads);
-	/* There was something to find. */
-	ASSERT_LT(500, shared->areas);
-	ASSERT_LT(20, shared->spliced);
-	ASSERT_LT(500, shared->udp);
-	ASSERT_LT(1000000, shared->other_bytes);
-	ASSERT_LT(0, shared->poisoned);
+	ASSERT_TRUE(enough(shared));
 	if (variant->path == ZT_WIRE4 && splits()) {
 		ASSERT_LT(self->payloads / 2, self->tails);
 	}
