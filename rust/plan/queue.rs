@@ -6,7 +6,8 @@
 //! of them: of frames that a driver wrote behind each other, or of a sender's page that
 //! was cut into two packets. Whether a page may be shown or zeroed depends on all of them
 //! together, so segments are taken by folio (a [`run`] of them), and cut into [`Group`]s:
-//! what follows each other in the queue *and* in one page.
+//! what follows each other in the queue *and* in one page. Pages that one segment alone fills
+//! are judged together.
 
 use super::ownership::{fact, judge, Facts, Verdict};
 use super::PAGE_SIZE;
