@@ -5,6 +5,9 @@
 
 #include "send.h"
 
+/* The most that the stack joins to one packet, and so most payloads' longest. */
+#define LONGEST	(64UL << 10)
+
 /*
  * The room of ways that can take more at once than is wanted: two requests. readv has a
  * buffer for one: that is what a request means there.

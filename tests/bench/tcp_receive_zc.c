@@ -5,9 +5,6 @@
 
 #include "tcp_receive.h"
 
-/* The most that the stack joins to one packet, and so most payloads' longest. */
-#define LONGEST	(64 << 10)
-
 struct regions {
 	char *window;
 	size_t len;		/* of one */

@@ -25,14 +25,11 @@
 /* If no more than this is there, all of it is copied: mapping so little costs more. */
 #define COPYBUF		(16 << 10)
 
-/* The most that the stack joins to one packet; what cannot be mapped is told of for one. */
-#define LONGEST		(64 << 10)
-
 struct area {
 	char *pages;		/* where payloads are mapped */
 	size_t pages_len;
 	char *copybuf;
-	char *rest;		/* for what is read */
+	char *rest;		/* for what is read: what cannot be mapped is told of for one packet */
 	size_t rest_len;
 };
 

@@ -178,10 +178,10 @@ def verdict(guest, finished, timeout):
     log = os.path.join(guest.run, "console.log")
     found = splat.scan_file(log)
     if not finished and guest.status is None:
-        what, seconds = ("come up", BOOT_SECONDS) if guest.hangs_in_boot() else ("finish", timeout)
-        print(f"zcio: the guest did not {what} within {seconds:.0f} s and was stopped. "
-              f"What its tasks did stands at the end of {log}. "
-              "More time: TIMEOUT=seconds.", file=sys.stderr)
+        what, more = (f"come up within {BOOT_SECONDS} s", "") if guest.hangs_in_boot() else \
+            (f"finish within {timeout:.0f} s", " More time: TIMEOUT=seconds.")
+        print(f"zcio: the guest did not {what} and was stopped. "
+              f"What its tasks did stands at the end of {log}.{more}", file=sys.stderr)
         status = HUNG
     elif guest.broken:
         print(f"zcio: the guest was not ready: {guest.broken}\n      Its log: {log}", file=sys.stderr)

@@ -30,8 +30,8 @@ class Tally:
     def __init__(self):
         self.passed = self.skipped = 0
         self.failures = []
-        self.cases = []         # those of the failures that are a guest's program's cases
-        self.programs = set()   # and the programs
+        self.cases = 0          # how many of the failures are cases of a guest's programs
+        self.programs = set()   # and of which
         self.unsteady = []      # cases that failed, and then passed again and again
 
     def add(self, where, cases, program=None):
@@ -40,7 +40,7 @@ class Tally:
         for name in cases.failed + cases.problems:
             self.fail(f"{where}: {name}")
             if program:
-                self.cases.append(name)
+                self.cases += 1
                 self.programs.add(program)
 
     def fail(self, text):
@@ -259,7 +259,7 @@ def repeat(tally, name, boot_again):
     few cases are looked at so, and never a splat, a leak or a guest that was lost.
     """
     times = int(os.environ.get("ZCIO_AGAIN") or 0)
-    only_cases = 0 < len(tally.cases) == len(tally.failures) <= MOST_UNSTEADY
+    only_cases = 0 < tally.cases == len(tally.failures) <= MOST_UNSTEADY
     if not times or not only_cases or tally.programs & AFTERWARDS:
         return
     for turn in range(1, times + 1):
