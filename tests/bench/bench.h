@@ -21,6 +21,7 @@
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 struct bench;
+struct group;
 
 /* One way to do a job. */
 struct way {
@@ -47,6 +48,7 @@ struct job {
 	void (*peer)(struct bench *b);
 	/* Whether that peer can send so; NULL if it does not go by --sender. */
 	bool (*senders)(const char *kind);
+	bool threads;			/* it goes by fds[0] alone, so that each thread can have one */
 	const struct way *ways;
 	size_t ways_count;
 };
@@ -69,10 +71,13 @@ struct bench {
 	bool untouched;			/* the application does not look at the data */
 	const char *sender;		/* how the peer of a receiving job sends */
 	bool whole_pages;		/* TCP segments of the peer carry whole pages, also if the way says nothing */
+	size_t room;			/* bytes that the window or pool of our ways holds; 0: what a request needs */
+	unsigned int threads;		/* with a connection each; 0: just this one */
 
 	/* What there is to work with. */
 	int *fds;			/* connections of them */
 	int say;			/* to the other process, see bench_start() */
+	struct group *group;		/* of threads, see threads.c; or NULL */
 	size_t segment;			/* most payload of the peer's TCP segments; 0: what the path has */
 
 	/* What came of it; the way counts it. */
@@ -106,6 +111,13 @@ void bench_latency(struct bench *b, uint64_t ns);
 /* Prints the result: one JSON object on one line. */
 void bench_print(const struct bench *b);
 
+/* ---- threads.c: a job by many threads at once ---- */
+
+/* Does @run, of a way or a peer, with --threads if there are to be any. */
+void threads_run(struct bench *b, void (*run)(struct bench *b));
+/* Does @what once, when all threads have come here; or at once, where there is but one. */
+void threads_meet(struct bench *b, void (*what)(struct bench *b));
+
 /* ---- data.c: what is sent, byte by byte, from its position in the stream ---- */
 
 /* It begins again after so many bytes: a prime, so that no page has the same bytes as the last. */
@@ -137,6 +149,8 @@ bool peer_is_local(void);
 void enter_peer(void);
 /* All connections between parent and child, into bench.fds of each; forks. Returns 0 in the child. */
 int ends_open(struct bench *b);
+/* The parent's end of each is closed, so that nothing of them stays; the child has come to its end. */
+void ends_close(struct bench *b);
 
 /* ---- senders.c: how the peer of a receiving job sends its stream ---- */
 

@@ -187,3 +187,20 @@ int ends_open(struct bench *b)
 	}
 	return child;
 }
+
+/*
+ * By a reset: else whichever side closes first keeps each connection's port for a minute, and
+ * runs with many connections would soon find none.
+ */
+void ends_close(struct bench *b)
+{
+	struct linger at_once = { .l_onoff = 1 };
+
+	close(b->say);
+	for (unsigned int i = 0; i < b->connections; i++) {
+		if (b->job->type == SOCK_STREAM &&
+		    setsockopt(b->fds[i], SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)))
+			die("SO_LINGER");
+		close(b->fds[i]);
+	}
+}

@@ -58,6 +58,10 @@ static void find(struct bench *b, struct argp_state *state, const char *job, con
 		argp_error(state, "'%s' is no way to do '%s'; --list shows what there is", way, job);
 	if (b->job->senders && !b->job->senders(b->sender))
 		argp_error(state, "the peer of '%s' does not send by '%s'", job, b->sender);
+	if (b->threads && !b->job->threads)
+		argp_error(state, "'%s' is done by one thread", job);
+	if (b->threads)
+		b->connections = b->threads;
 }
 
 static uint64_t number(struct argp_state *state, const char *text, uint64_t most)
@@ -95,6 +99,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'S':
 		b->sender = arg;
 		return 0;
+	case 'r':
+		b->room = number(state, arg, 1 << 30);
+		return 0;
+	case 't':
+		b->threads = number(state, arg, 64);
+		return 0;
 	case 'w':
 		b->whole_pages = true;
 		return 0;
@@ -124,6 +134,9 @@ static const struct argp_option options[] = {
 	{ "untouched", 'u', NULL, 0, "do not look at what was received, or make what is sent" },
 	{ "sender", 'S', "KIND", 0, "of jobs that receive: how the peer sends: send (default), zerocopy, zc, gso" },
 	{ "whole-pages", 'w', NULL, 0, "TCP: the other side's segments carry whole pages, for every way" },
+	{ "room", 'r', "BYTES", 0,
+	  "what the window or pool of our ways of tcp_receive and tcp_send holds (what a request needs)" },
+	{ "threads", 't', "N", 0, "of the TCP streams: a thread for each of so many connections" },
 	{ "list", 'l', NULL, 0, "the jobs, and the ways to do each" },
 	{ 0 },
 };
@@ -148,14 +161,12 @@ int main(int argc, char **argv)
 	if (!child) {
 		if (read(b.say, &go, 1) != 1)
 			return 0;	/* the way cannot be gone */
-		b.job->peer(&b);
+		threads_run(&b, b.job->peer);
 		return write(b.say, "d", 1) != 1;
 	}
-	b.way->run(&b);
+	threads_run(&b, b.way->run);
 	bench_print(&b);
-	close(b.say);
-	for (unsigned int i = 0; i < b.connections; i++)
-		close(b.fds[i]);
+	ends_close(&b);
 	if (waitpid(child, &status, 0) != child || status)
 		die("the peer failed");
 	return 0;

@@ -51,14 +51,19 @@ static struct usage now(void)
 	};
 }
 
-void bench_start(struct bench *b)
+static void start(struct bench *b)
 {
 	b->before = now();
 	if (write(b->say, "g", 1) != 1)
 		die("telling the peer to begin");
 }
 
-void bench_stop(struct bench *b)
+void bench_start(struct bench *b)
+{
+	threads_meet(b, start);
+}
+
+static void stop(struct bench *b)
 {
 	char done;
 
@@ -68,6 +73,11 @@ void bench_stop(struct bench *b)
 		die("the peer did not come to its end");
 	b->after.wall = nanoseconds() / 1000;
 	b->after.guest = guest_busy();
+}
+
+void bench_stop(struct bench *b)
+{
+	threads_meet(b, stop);
 }
 
 void bench_latency(struct bench *b, uint64_t ns)
@@ -104,6 +114,8 @@ void bench_print(const struct bench *b)
 	}
 	field("size", b->size);
 	field("connections", b->connections);
+	field("threads", b->threads);
+	field("room", b->room);
 	field("bytes", b->moved);
 	field("lost", b->lost);
 	field("wall_us", to->wall - from->wall);

@@ -41,7 +41,10 @@ static void by_readv(struct bench *b)
 
 static const struct way ways[] = {
 	{ "readv", "readv into one buffer", by_readv },
-	{ "zc_readv", "zc_readv into regions of a window", receive_by_zc_readv },
+	{ "zc_readv", "zc_readv of what is queued, into regions of a window for two requests and more",
+	  receive_by_zc_readv },
+	{ "zc_readv_one", "the same into regions for one request (a page at least): as much a call as readv takes",
+	  receive_by_zc_readv_one },
 	{ "tcp_zerocopy", "getsockopt(TCP_ZEROCOPY_RECEIVE), readv of what it cannot map",
 	  receive_by_tcp_zerocopy, .whole_pages = true },
 	{ "io_uring", "io_uring: recv, multishot, in bundles, into a ring of provided buffers",
@@ -55,6 +58,7 @@ const struct job tcp_receive = {
 	.about = "receive a TCP stream in requests of --size",
 	.type = SOCK_STREAM,
 	.peer = peer,
+	.threads = true,
 	.senders = sender_known,
 	.ways = ways,
 	.ways_count = ARRAY_SIZE(ways),

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tcp_receive.h"
+#include "uring.h"
 
 /* With two, one request fits in while another one was not given back to the last byte. */
 #define BUFFERS	2
@@ -108,7 +109,6 @@ void receive_by_io_uring(struct bench *b)
 {
 	bool armed = false;
 	struct ring r = {};
-	int err;
 
 	make(b, &r);
 	want(b);
@@ -116,12 +116,7 @@ void receive_by_io_uring(struct bench *b)
 	while (b->moved < b->bytes) {
 		if (!armed)
 			arm(b, &r);
-		err = io_uring_submit_and_wait(&r.uring, 1);
-		if (err < 0) {
-			errno = -err;
-			die("io_uring_submit_and_wait");
-		}
-		b->calls++;
+		uring_turn(b, &r.uring);
 		armed = reap(b, &r);
 	}
 	bench_stop(b);

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Receiving a TCP stream by zc_readv, as userspace/examples/receive.c does. */
+/*
+ * Receiving a TCP stream by zc_readv, as userspace/examples/receive.c does: what is queued is
+ * taken, as far as there are regions. And by regions for no more than one request's bytes: so
+ * many as a readv of the same size takes, which says what a call costs beside it.
+ */
 #include <netinet/tcp.h>
 #include <stdlib.h>
 
@@ -7,7 +11,8 @@
 
 struct regions {
 	char *window;
-	size_t len;		/* of one */
+	size_t len;		/* of each, but … */
+	size_t last;		/* … of the last one */
 	int count;
 	struct iovec *iov;
 };
@@ -15,7 +20,18 @@ struct regions {
 static void offer(struct regions *r, int n)
 {
 	for (int i = 0; i < n; i++)
-		r->iov[i] = (struct iovec){ r->window + i * r->len, r->len };
+		r->iov[i] = (struct iovec){ r->window + i * r->len, i + 1 < r->count ? r->len : r->last };
+}
+
+/* Payload of a segment as the peer sends it. */
+static size_t segment(const struct bench *b)
+{
+	socklen_t len = sizeof(int);
+	int mss;
+
+	if (getsockopt(b->fds[0], IPPROTO_TCP, TCP_MAXSEG, &mss, &len))
+		die("TCP_MAXSEG");
+	return b->segment ? b->segment : (size_t)mss;
 }
 
 /*
@@ -24,19 +40,41 @@ static void offer(struct regions *r, int n)
  * need a page more than it has bytes; a longer one goes on in the next region. Where payloads
  * are long, a call takes what regions of that length hold.
  */
-static void make(struct bench *b, struct zcio_ctx *ctx, struct regions *r)
+static void plan(const struct bench *b, struct regions *r)
 {
-	size_t pages = PAGES(b->size < LONGEST ? b->size : LONGEST), shortest;
-	socklen_t len = sizeof(int);
-	int mss;
+	size_t pages = PAGES(b->size < LONGEST ? b->size : LONGEST), shortest = segment(b);
 
-	if (getsockopt(b->fds[0], IPPROTO_TCP, TCP_MAXSEG, &mss, &len))
-		die("TCP_MAXSEG");
-	shortest = b->segment ? b->segment : (size_t)mss;
 	if (shortest > pages)
 		shortest = pages;
 	r->len = pages + PAGE;
-	r->count = room(b) / shortest + 2;
+	r->last = r->len;
+	r->count = (b->room ? b->room : room(b)) / shortest + 2;
+}
+
+/*
+ * Regions that one request's bytes fill. On a wire a payload is a segment, and as many regions
+ * are needed as there are whole ones of those, and pages for a part of the next; else payloads are
+ * long, and fill whatever pages there are. There is no region of less than a page.
+ */
+static void plan_one(const struct bench *b, struct regions *r)
+{
+	size_t longest = peer_is_local() ? LONGEST : segment(b);
+
+	r->count = b->size / longest;
+	r->len = peer_is_local() ? LONGEST : PAGES(longest) + PAGE;
+	r->last = b->size % longest / PAGE * PAGE;
+	if (r->last)
+		r->count++;
+	else
+		r->last = r->len;
+	if (r->count)
+		return;
+	r->count = 1;
+	r->last = PAGE;
+}
+
+static void make(struct zcio_ctx *ctx, struct regions *r)
+{
 	if (r->count > ZCIO_MAX_ELEMENTS)
 		r->count = ZCIO_MAX_ELEMENTS;
 	r->window = zcio_window(ctx, r->count * r->len, 0);
@@ -45,7 +83,7 @@ static void make(struct bench *b, struct zcio_ctx *ctx, struct regions *r)
 		die("a window");
 }
 
-void receive_by_zc_readv(struct bench *b)
+static void receive(struct bench *b, void (*how)(const struct bench *b, struct regions *r))
 {
 	struct zcio_ctx *ctx = zcio_open();
 	struct zcio_info info = {};
@@ -53,7 +91,8 @@ void receive_by_zc_readv(struct bench *b)
 
 	if (!ctx)
 		die("/dev/zcio");
-	make(b, ctx, &r);
+	how(b, &r);
+	make(ctx, &r);
 	want(b);
 	offer(&r, r.count);
 	bench_start(b);
@@ -76,4 +115,14 @@ void receive_by_zc_readv(struct bench *b)
 		die("zcio_info");
 	b->mapped = info.rx.mapped;
 	b->copied = info.rx.copied;
+}
+
+void receive_by_zc_readv(struct bench *b)
+{
+	receive(b, plan);
+}
+
+void receive_by_zc_readv_one(struct bench *b)
+{
+	receive(b, plan_one);
 }

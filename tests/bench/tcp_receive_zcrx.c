@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "tcp_receive.h"
+#include "uring.h"
 #include "zcrx_uapi.h"
 
 /* Pages of the area: a frame's payload takes one at least, however short it is. */
@@ -137,7 +138,6 @@ void receive_by_zcrx(struct bench *b)
 {
 	bool armed = false;
 	struct zcrx z = {};
-	int err;
 
 	make_ring(b, &z);
 	make(b, &z);
@@ -146,12 +146,7 @@ void receive_by_zcrx(struct bench *b)
 	while (b->moved < b->bytes) {
 		if (!armed)
 			arm(b, &z);
-		err = io_uring_submit_and_wait(&z.uring, 1);
-		if (err < 0) {
-			errno = -err;
-			die("io_uring_submit_and_wait");
-		}
-		b->calls++;
+		uring_turn(b, &z.uring);
 		armed = reap(b, &z);
 		if (!armed || z.unflushed >= z.pages / 2)
 			flush(b, &z);

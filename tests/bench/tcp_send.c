@@ -88,6 +88,7 @@ const struct job tcp_send = {
 	.about = "send a TCP stream in requests of --size",
 	.type = SOCK_STREAM,
 	.peer = peer,
+	.threads = true,
 	.ways = ways,
 	.ways_count = ARRAY_SIZE(ways),
 };

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "send.h"
+#include "uring.h"
 
 /* As for MSG_ZEROCOPY: what a connection's send buffer holds, and no more than so many pieces. */
 #define IN_TURN		(4 << 20)
@@ -54,13 +55,8 @@ static void turn_over(struct bench *b, struct uring *u)
 {
 	struct io_uring_cqe *cqe;
 	unsigned int head, seen = 0;
-	int err = io_uring_submit_and_wait(&u->ring, 1);
 
-	b->calls++;
-	if (err < 0) {
-		errno = -err;
-		die("io_uring_enter");
-	}
+	uring_turn(b, &u->ring);
 	io_uring_for_each_cqe(&u->ring, head, cqe) {
 		seen++;
 		if (cqe->flags & IORING_CQE_F_NOTIF) {

@@ -5,22 +5,25 @@
 /* Bytes of one element, where a request has many. */
 #define ELEMENT		(16UL << 10)
 
+/* One area, which is written again at once; with --room as many in turn as that holds. */
 static void in_elements(struct bench *b, size_t element)
 {
+	size_t stride = PAGES(b->size), areas = b->room > stride ? b->room / stride : 1;
 	struct zc_sender z;
 
-	zc_sender_open(&z, b->fds[0], b->size);
+	zc_sender_open(&z, b->fds[0], areas * stride);
 	bench_start(b);
-	while (b->moved < b->bytes) {
+	for (size_t i = 0; b->moved < b->bytes; i = (i + 1) % areas) {
 		struct iovec iov[ZCIO_MAX_ELEMENTS][2];
 		size_t len = request_len(b), count = 0;
+		char *from = z.pool + i * stride;
 
-		request_make(b, z.pool, len);
+		request_make(b, from, len);
 		for (size_t at = 0; at < len; at += element, count++) {
 			size_t part = len - at < element ? len - at : element;
 
-			iov[count][0] = (struct iovec){ z.pool + at, PAGES(part) };
-			iov[count][1] = (struct iovec){ z.pool + at, part };
+			iov[count][0] = (struct iovec){ from + at, PAGES(part) };
+			iov[count][1] = (struct iovec){ from + at, part };
 		}
 		zc_send(b, &z, b->fds[0], iov, count, 0);
 		b->moved += len;
