@@ -118,7 +118,7 @@ matrix: ## what share of the traffic is mapped: every network, protocol and kind
 	@tests/rig/matrix
 
 .PHONY: bench
-bench: ## what ours and its peers cost, job by job (hours under emulation)
+bench: ## what ours and its peers cost, job by job (three quarters of an hour under emulation)
 	@tests/rig/bench
 
 .PHONY: bench-quick

@@ -5,7 +5,8 @@ in all ways that zcio-bench knows. Prints one JSON object a line; progress goes 
 In a cell each way is gone once with --check, all bytes compared; then rounds of all ways in
 turn, every other one in reverse, so that what changes in the guest meanwhile meets all of
 them. A way that says it cannot be gone here is recorded with its reason and left alone. A run
-that fails fails the whole bench; the rest is measured nevertheless.
+that fails fails the whole bench; the rest is measured nevertheless. Nothing is measured by a
+clock that runs wrong.
 
     BENCH_LEVEL=full|quick BENCH_ONLY="tcp_* rr" BENCH_ROUNDS=5 BENCH_MIB=64 BENCH_CALIBRATE=1"""
 import json
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 
+import clock
 import counted
 import plan
 
@@ -96,7 +98,7 @@ class Cell:
 
     def __init__(self, cell, ways):
         self.cell = cell
-        self.able = list(ways)
+        self.able = plan.ways_of(cell, ways)
         self.failed = False
 
     def command(self, way, size_of_run, *more):
@@ -104,7 +106,9 @@ class Cell:
         return [BENCH, cell["job"], way, "--size", str(cell["size"]), "--bytes", str(size_of_run),
                 "--connections", str(cell["connections"]),
                 *(["--sender", cell["sender"]] if cell["sender"] else []),
-                *(["--whole-pages"] if cell["pages"] else []), *more]
+                *(["--whole-pages"] if cell["pages"] else []),
+                *(["--room", str(cell["room"])] if cell["room"] else []),
+                *(["--threads", str(cell["threads"])] if cell["threads"] else []), *more]
 
     def go(self, way, command):
         """The result of one run; None if there is none, and this way is gone no more."""
@@ -129,9 +133,8 @@ class Cell:
         return None
 
     def check(self):
-        size = max(plan.CHECKED_BYTES, 2 * self.cell["size"] * self.cell["connections"])
         for way in list(self.able):
-            result = self.go(way, self.command(way, min(size, self.cell["bytes"]), "--check"))
+            result = self.go(way, self.command(way, plan.checked_bytes(self.cell), "--check"))
             if result:
                 tell(cell=self.cell, way=way, kind="check", result=result)
 
@@ -157,7 +160,9 @@ class Cell:
     def title(self):
         sender = f", sender {self.cell['sender']}" if self.cell["sender"] else ""
         pages = ", whole pages" if self.cell["pages"] else ""
-        return f"{self.cell['job']}, size {self.cell['size']}, connections {self.cell['connections']}{sender}{pages}"
+        more = "".join(f", {name} {self.cell[name]}" for name in ("room", "threads") if self.cell[name])
+        return f"{self.cell['job']}, size {self.cell['size']}, connections {self.cell['connections']}" \
+            f"{sender}{pages}{more}"
 
 
 def count(measured):
@@ -192,14 +197,15 @@ def calibrate(rounds, seconds):
 def main():
     level = ENV.get("BENCH_LEVEL") or "full"
     rounds = int(ENV.get("BENCH_ROUNDS") or plan.ROUNDS[level])
-    nic, mtu = ENV["ZCIO_NIC"], int(ENV["ZCIO_MTU"])
+    path = (ENV["ZCIO_NIC"], int(ENV["ZCIO_MTU"]))
+    begun = clock.look()
     apart = drivers_apart()
     say("the drivers' own work is " + ("in threads, not counted for the process" if apart else
                                        "not apart: it counts for whichever process it interrupts"))
     tell(guest=guest(apart))
     there = jobs()
     tell(jobs=there)
-    todo = plan.cells(there, level, mtu, ENV.get("BENCH_ONLY", ""), int(ENV.get("BENCH_MIB") or 0))
+    todo = plan.cells(there, level, path, ENV.get("BENCH_ONLY", ""), int(ENV.get("BENCH_MIB") or 0))
     good = calibrate(*plan.CALIBRATION[level]) if ENV.get("BENCH_CALIBRATE") else True
     measured = []
     for number, cell in enumerate(todo, 1):
@@ -208,12 +214,18 @@ def main():
         one.check()
         one.rounds(rounds)
         measured.append(one)
-    if (nic, mtu) in plan.COUNTED_PATHS[level] or ENV.get("BENCH_COUNT"):
+    if path in plan.COUNTED_PATHS[level] or ENV.get("BENCH_COUNT"):
         good &= count(measured)
     good &= bool(todo) and not any(one.failed for one in measured)
+    rate = clock.judge(begun, clock.edge())
+    tell(clock={"source": clock.source(), "rate": round(rate, 5)})
     say("done" if good else "done, but something FAILED")
     return 0 if good else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except clock.Wrong as wrong:
+        tell(wrong=str(wrong))
+        sys.exit(str(wrong))

@@ -88,7 +88,8 @@ def crossover(points):
 
 
 def key_of(cell):
-    return (cell["job"], cell["size"], cell["connections"], cell["sender"], cell["pages"])
+    names = ("job", "size", "connections", "sender", "pages", "room", "threads")
+    return tuple(cell[name] for name in names)
 
 
 class Collected:
@@ -123,6 +124,8 @@ def way_figures(name, way):
             found[state] = way[state]
     if way["rounds"] and "unable" not in way:
         found["figures"] = summary(list(way["rounds"].values()))
+        # As they were, for whoever wants ratios of other pairs: [number, us of CPU per MB].
+        found["rounds"] = [[number, way["rounds"][number]["cpu_us_per_mb"]] for number in sorted(way["rounds"])]
     if "counted" in way:
         found["counted"] = way["counted"]
     return found
@@ -155,9 +158,9 @@ def crossovers(found):
             ratio = pair["peer_over_ours"].get("cpu_us_per_mb")
             if pair["peer"] == cell["copying"] and ratio:
                 key = (cell["nic"], cell["mtu"], cell["job"], cell["connections"], cell["sender"],
-                       cell["pages"], pair["ours"], pair["peer"])
+                       cell["pages"], cell["room"], cell["threads"], pair["ours"], pair["peer"])
                 curves.setdefault(key, []).append((cell["size"], ratio))
-    names = ("nic", "mtu", "job", "connections", "sender", "pages", "ours", "peer")
+    names = ("nic", "mtu", "job", "connections", "sender", "pages", "room", "threads", "ours", "peer")
     return [{**dict(zip(names, key)), **crossover(points)} for key, points in curves.items() if len(points) > 1]
 
 
@@ -176,7 +179,7 @@ def incomplete(found, rounds, jobs):
     """The cells' ways that have neither figures of all rounds nor a reason, as text. `jobs`: all ways of each."""
     for cell in found:
         where = f"{cell['nic']} {cell['mtu']} {cell['job']} size {cell['size']} connections {cell['connections']}"
-        for name in jobs[cell["job"]]["ways"]:
+        for name in plan.ways_of(cell, jobs[cell["job"]]["ways"]):
             way = cell["ways"].get(name, {"checked": False})
             if "unable" in way:
                 continue

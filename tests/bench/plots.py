@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """The plots of bench.json, as SVG: processor time over the size of a request, the peers' over
-ours with the size from which mapping pays, and what more connections do.
+ours with the size from which mapping pays, and what more connections, threads and room do.
 
     tests/rig/enter python3 -B tests/bench/plots.py [bench.json [FOLDER [svg|png]]]"""
 import json
@@ -34,6 +34,10 @@ def bytes_text(size):
             value = size / unit
             return f"{value:.0f} {name}" if value == int(value) or value >= 10 else f"{value:.1f} {name}"
     return f"{size:.0f} B"
+
+
+def whole(value):
+    return f"{value:.0f}"
 
 
 def path_text(path):
@@ -152,7 +156,6 @@ class Job:
         self.ways = list(dict.fromkeys(way for cell in self.cells for way in cell["ways"]))
         self.copying = plan.copying_way(job, self.ways)
         self.looks = looks(self.ways, self.copying)
-        self.paths = paths_of(self.cells)
         self.reference = plan.reference(self.cells)
         self.usual = self.reference["connections"]
 
@@ -171,8 +174,9 @@ class Job:
         sizes = sorted({cell["size"] for cell in cells})
         if len(sizes) < 2:
             return None
-        figure, (axes,) = grid(len(self.paths))
-        for path, one in zip(self.paths, axes):
+        paths = paths_of(cells)
+        figure, (axes,) = grid(len(paths))
+        for path, one in zip(paths, axes):
             for way in self.ways:
                 points = values(self.at(path, cells), way, "cpu_us_per_mb", "size")
                 if points:
@@ -200,8 +204,9 @@ class Job:
         sizes = sorted({cell["size"] for cell in cells})
         if len(sizes) < 2 or not any(cell["ratios"] for cell in cells):
             return None
-        figure, (axes,) = grid(len(self.paths))
-        for path, one in zip(self.paths, axes):
+        paths = paths_of(cells)
+        figure, (axes,) = grid(len(paths))
+        for path, one in zip(paths, axes):
             for ours, peer in self.pairs():
                 points = self.ratios(self.at(path, cells), ours, peer)
                 if points:
@@ -213,7 +218,7 @@ class Job:
             scale_x(one, sizes, bytes_text, "bytes of a request")
             one.set_ylabel("CPU of the peer / ours")
         scale_y(axes)
-        for path, one in zip(self.paths, axes):
+        for path, one in zip(paths, axes):
             low, high = one.get_ylim()
             one.set_ylim(min(low, 0.8), max(high, 1.25))
             one.axhline(1, color="#333333", linewidth=1.4, zorder=2)
@@ -239,33 +244,48 @@ class Job:
                           fontweight="bold", fontsize=8, zorder=8,
                           bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1})
 
-    def plot_connections(self):
+    def growth(self, cells, x, tick, title):
+        """What becomes of it as `x` of a cell grows, on the paths where it does."""
         size = self.reference["size"]
-        cells = [cell for cell in self.cells if cell["size"] == size]
-        numbers = sorted({cell["connections"] for cell in cells})
-        if len(numbers) < 2:
+        cells = [cell for cell in cells if cell["size"] == size]
+        paths = [path for path in paths_of(cells) if len({cell[x] for cell in self.at(path, cells)}) > 1]
+        if not paths:
             return None
+        numbers = sorted({cell[x] for path in paths for cell in self.at(path, cells)})
         rows = [("cpu_us_per_mb", "µs of CPU per MB"), ("p99_us", "99th percentile, µs")]
-        rows = [row for row in rows if any(values(cells, way, row[0], "connections") for way in self.ways)]
-        figure, axes = grid(len(self.paths), len(rows), 2.6)
+        rows = [row for row in rows if any(values(cells, way, row[0], x) for way in self.ways)]
+        figure, axes = grid(len(paths), len(rows), 2.6)
         for (name, label), row in zip(rows, axes):
-            for path, one in zip(self.paths, row):
+            for path, one in zip(paths, row):
                 for way in self.ways:
-                    points = values(self.at(path, cells), way, name, "connections")
+                    points = values(self.at(path, cells), way, name, x)
                     if points:
                         curve(one, points, way, self.looks[way])
                 one.set_title(path_text(path))
-                scale_x(one, numbers, lambda value: f"{value:.0f}", "connections")
+                scale_x(one, numbers, tick, x)
                 one.set_ylabel(label)
             scale_y(row)
         legend(figure, [one for row in axes for one in row])
-        figure.suptitle(title_of(self.bench, self.job, f"more connections, requests of {bytes_text(size)}"))
+        figure.suptitle(title_of(self.bench, self.job, f"{title}, requests of {bytes_text(size)}"))
         return figure
+
+    def plot_connections(self):
+        return self.growth(self.cells, "connections", whole, "more connections")
+
+    def plot_threads(self):
+        cells = [cell for cell in self.bench["cells"] if cell["job"] == self.job and cell["threads"]]
+        return self.growth(cells, "threads", whole, "more threads, a connection each")
+
+    def plot_room(self):
+        cells = [cell for cell in self.bench["cells"] if cell["job"] == self.job and cell["room"]]
+        return self.growth(cells, "room", bytes_text, "larger windows and pools")
 
     def plots(self):
         yield f"cpu-{self.job}", self.plot_cpu
         yield f"ratio-{self.job}", self.plot_ratio
         yield f"connections-{self.job}", self.plot_connections
+        yield f"threads-{self.job}", self.plot_threads
+        yield f"room-{self.job}", self.plot_room
 
 
 def draw(bench, folder, ending="svg"):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
-"""'make bench-report': Documentation/benchmarks.md, its plots and Documentation/benchmarks/more.md
-with what else was measured, from build/results/bench.json. The words are here, all figures are
-from there.
+"""'make bench-report': Documentation/benchmarks.md with its plots, and for each job a file in
+Documentation/benchmarks with the figures of all its cells, from build/results/bench.json. The
+words are here, all figures are from there.
 
     tests/rig/enter python3 -B tests/bench/report.py [bench.json [FOLDER]]"""
 import json
@@ -9,6 +9,7 @@ import os
 import sys
 
 import plan
+import targets
 
 TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 
@@ -28,25 +29,46 @@ Made by `make bench-report` from what `make bench` measured{level}; nothing in i
 - Figures are medians of the rounds, with the quartiles behind: 1200 (1150–1300). **×1.3** is the
   median of what the way takes divided by what the first of ours takes in the same round: above 1,
   zcio takes less.
+- *15 calls* are system calls per MB. Ways differ in how much a call takes: `readv` one request,
+  others what is queued. A comparison call by call is that with zc_readv_one.
 - *CPU* is the processor time of the measured process, user and system, in µs per MB (10⁶ bytes) of
   payload, with the application reading one word of each cache line, or writing what it sends.
   {apart}
 - *From* a sender: how the peer sends, where there is a choice (see `zcio-bench --help`). *Whole pages*:
   the peer's TCP segments carry whole pages for all ways; else they do only for tcp_zerocopy, which
   maps nothing without.
-- The processor time of the whole guest, throughput, latencies, system calls, faults and shares
-  mapped are in [another file](benchmarks/more.md).
+- Here is one cell for each path, the nearest to 64 KiB. All of them, and the processor time of the whole
+  guest, throughput, latencies, system calls, faults and shares mapped, are in a file for each job.
 """
 
-MORE_HEAD = """# Benchmarks: what else was measured
+JOB_HEAD = """# Benchmarks: {job}
 
-Made by `make bench-report`, as [the other file](../benchmarks.md), which says on what and how. Of each job
-one cell for each path; medians of the rounds.
+Made by `make bench-report`, as [the page of all jobs](../benchmarks.md), which says on what and how.
+
+The job: {about}.
+
+## CPU of the process, µs per MB
+
+"""
+
+MORE_HEAD = """## What else was measured
+
+Medians of the rounds, of one cell for each path.
 
 - *guest*: the time of all processors, the other side's work and the drivers' included.
 - *system*: the part of the process's time inside system calls, which the kernel samples every few
   milliseconds.
 - *mapped*: the share of the bytes that came or went without a copy, as the way itself counts.
+
+"""
+
+SYSTEM_HEAD = """## Inside system calls, µs per MB
+
+On a wire an emulated card's own work dominates: each access to one of its registers leaves the
+emulated processor, and what its interrupts do meets whichever process runs. This is the part of the
+above that the process spent inside system calls, without what the application does to the data
+between them. The kernel samples it every few milliseconds.
+
 """
 
 EMULATED = """The processor is **emulated** (QEMU's TCG). What a copy, a page-table update or a TLB flush costs
@@ -87,14 +109,17 @@ def path_text(at):
 def cell_text(cell):
     """A cell beside its path and job."""
     text = size_text(cell["size"])
-    if cell["connections"] > 1:
+    if cell["connections"] > 1 and not cell["threads"]:
         text += f" × {cell['connections']}"
     return text + sender_text(cell)
 
 
 def sender_text(cell):
+    """What is not ordinary of it."""
     text = f", from {cell['sender']}" if cell["sender"] not in ("", "send") else ""
-    return text + (", whole pages" if cell["pages"] else "")
+    text += ", whole pages" if cell["pages"] else ""
+    text += f", room {size_text(cell['room'])}" if cell["room"] else ""
+    return text + (f", threads {cell['threads']}" if cell["threads"] else "")
 
 
 def name_text(way):
@@ -165,6 +190,10 @@ def first_of_ours(ways):
     return next((way for way in ways if plan.is_ours(way)), None)
 
 
+# Jobs of which the ways differ in how much one call takes.
+STREAMS = ("tcp_receive", "tcp_send")
+
+
 def cost_text(cell, way, ours):
     """A way's cost in one cell, and its ratio to ours."""
     found = cell["ways"].get(way)
@@ -177,6 +206,8 @@ def cost_text(cell, way, ours):
         ratio = pair["peer_over_ours"].get("cpu_us_per_mb")
         if (pair["ours"], pair["peer"]) == (ours, way) and ratio:
             text += f" ×{ratio['median']:.2f} ({ratio['q1']:.2f}–{ratio['q3']:.2f})"
+    if cell["job"] in STREAMS:
+        text += f", {number(found['figures']['calls_per_mb']['median'])} calls"
     return text
 
 
@@ -186,6 +217,19 @@ def costs(cells):
     ours = first_of_ours(ways)
     rows = [[path_text(cell), cell_text(cell)] + [cost_text(cell, way, ours) for way in ways] for cell in cells]
     return table(["path", "request"] + [name_text(way) for way in ways], rows)
+
+
+def system_text(cell, way):
+    found = cell["ways"].get(way)
+    return spread(found.get("figures", {}).get("system_us_per_mb")) if found else ""
+
+
+def system_costs(cells):
+    """The same of what is spent inside system calls, on the paths that have a card."""
+    cells = [cell for cell in cells if cell["nic"] not in ("veth", "lo")]
+    ways = ways_of(cells)
+    rows = [[path_text(cell), cell_text(cell)] + [system_text(cell, way) for way in ways] for cell in cells]
+    return SYSTEM_HEAD + table(["path", "request"] + [name_text(way) for way in ways], rows) if rows else ""
 
 
 MORE = [("guest_us_per_mb", "guest µs/MB"), ("system_us_per_mb", "system µs/MB"), ("mb_per_s", "MB/s"),
@@ -215,6 +259,10 @@ def details(cells):
     return table(["where", "way"] + [label for _, label in columns], rows)
 
 
+PLOTS = {"cpu": "processor time", "ratio": "ratios to the peers", "connections": "more connections",
+         "room": "larger windows and pools", "threads": "more threads"}
+
+
 def job_text(bench, job, names):
     cells = [cell for cell in bench["cells"] if cell["job"] == job]
     told = bench["jobs"].get(job, {"about": "", "ways": {}})
@@ -224,9 +272,9 @@ def job_text(bench, job, names):
     for name in names:
         kind, _, rest = name.partition("-")
         if rest == job:
-            about = {"cpu": "processor time", "ratio": "ratios to the peers", "connections": "more connections"}[kind]
-            lines += [f"![{job}: {about}](benchmarks/{name}.svg)", ""]
-    lines += ["CPU of the process, µs per MB:", "", costs(cells)]
+            lines += [f"![{job}: {PLOTS[kind]}](benchmarks/{name}.svg)", ""]
+    lines += [f"CPU of the process, µs per MB ([all cells and other figures](benchmarks/{job}.md)):", "",
+              costs(references(cells))]
     return "\n".join(lines)
 
 
@@ -248,6 +296,48 @@ def crossovers(bench):
             "processor time than the way that copies: where\nthe median of the ratios crosses 1 for good, and "
             "where its quartiles do. \"None\": not among the sizes\nmeasured.\n\n"
             + table(["path", "job", "ways", "from", "quartiles", "sizes measured"], rows, 3))
+
+
+TARGET_HEAD = """## Targets
+
+What zcio is meant to take at most, as a part of what the peer takes: processor time of the process by
+that of the peer's, in the same round; medians, with quartiles behind. A target is met where the median
+is not above it. Where several of ours or of the peers are meant, it is the one with the lowest median.
+"""
+
+
+def target_cell(one, named):
+    """What became of a target at one size; with the ways, if there was a choice."""
+    text = f"{one['ratio']['median']:.2f} ({one['ratio']['q1']:.2f}–{one['ratio']['q3']:.2f}) "
+    text += "met" if one["met"] else f"**missed by {one['over']:.2f}**"
+    return text + (f", {one['ours']} by {one['peer']}" if named else "")
+
+
+def target_table(target, seen):
+    """Paths below each other, sizes beside each other."""
+    sizes = sorted({one["size"] for one in seen})
+    rows = {}
+    for one in seen:
+        where = path_text(one) + sender_text({**one, "room": 0, "threads": 0})
+        rows.setdefault(where, {})[one["size"]] = target_cell(one, len(target.ours) + len(target.peers) > 2)
+    return table(["path"] + [size_text(size) for size in sizes],
+                 [[where] + [found.get(size, "") for size in sizes] for where, found in rows.items()], 1)
+
+
+def target_text(bench):
+    found = targets.judged(bench["cells"])
+    rows = []
+    for target, seen in found:
+        worst = max(seen, key=lambda one: one["over"], default=None)
+        row = [target.text, f"{target.most:.2f}"]
+        if worst:
+            row += [f"{sum(one['met'] for one in seen)} of {len(seen)}",
+                    f"{worst['ratio']['median']:.2f} ({path_text(worst)}, {size_text(worst['size'])})"]
+        rows.append(row if worst else row + ["not measured", "–"])
+    parts = [TARGET_HEAD, table(["target", "at most", "met", "worst"], rows, 1)]
+    parts += [f"### {target.text}: at most {target.most:.2f}\n\n{target_table(target, seen)}"
+              for target, seen in found if seen]
+    return "\n".join(parts)
 
 
 COUNTED = [("copied_per_byte", "copied/byte"), ("ptes_made_per_mb", "PTEs made/MB"),
@@ -314,15 +404,17 @@ def jobs_of(bench):
 
 def render(bench, names):
     """The text of benchmarks.md; `names` are the plots that there are."""
-    return joined([head(bench), calibration(bench), crossovers(bench),
+    return joined([head(bench), calibration(bench), target_text(bench), crossovers(bench),
                    *(job_text(bench, job, names) for job in jobs_of(bench)),
                    counted(bench), unable(bench), wrong(bench)])
 
 
-def render_more(bench):
-    """The text of benchmarks/more.md."""
-    return joined([MORE_HEAD] + [f"## {job}\n\n{details([c for c in bench['cells'] if c['job'] == job])}"
-                                 for job in jobs_of(bench)])
+def render_job(bench, job):
+    """The text of benchmarks/JOB.md."""
+    cells = [cell for cell in bench["cells"] if cell["job"] == job]
+    about = bench["jobs"].get(job, {"about": ""})["about"]
+    return joined([JOB_HEAD.format(job=job, about=about) + costs(cells),
+                   system_costs(cells) if job in STREAMS else "", MORE_HEAD + details(cells)])
 
 
 def write(path, text):
@@ -340,11 +432,12 @@ def main(source=os.path.join(TOP, "build", "results", "bench.json"), folder=os.p
     drawn = os.path.join(folder, "benchmarks")
     os.makedirs(drawn, exist_ok=True)
     for old in os.listdir(drawn):
-        if old.endswith(".svg"):
+        if old.endswith((".svg", ".md")):
             os.unlink(os.path.join(drawn, old))
     names = plots.draw(bench, drawn)
     write(os.path.join(folder, "benchmarks.md"), render(bench, names))
-    write(os.path.join(drawn, "more.md"), render_more(bench))
+    for job in jobs_of(bench):
+        write(os.path.join(drawn, f"{job}.md"), render_job(bench, job))
     print(f"{os.path.join(folder, 'benchmarks.md')}, {len(names)} plots")
 
 

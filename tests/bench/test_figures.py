@@ -5,7 +5,8 @@ import unittest
 import figures
 import plan
 
-CELL = {"job": "tcp_receive", "size": 65536, "connections": 1, "bytes": 1000000, "sender": "send", "pages": False}
+CELL = {"job": "tcp_receive", "size": 65536, "connections": 1, "bytes": 1000000, "sender": "send", "pages": False,
+        "room": 0, "threads": 0, "only": None}
 
 
 JOBS = {"tcp_receive": {"ways": dict.fromkeys(("readv", "zc_readv"))}}
@@ -122,6 +123,9 @@ class Cells(unittest.TestCase):
         cell = figures.cells("veth", 9000, lines)[0]
         jobs = {"tcp_receive": {"ways": ["readv", "zc_readv", "io_uring", "new"]}}
         said = " ".join(figures.incomplete([cell], 3, jobs))
+        # What a cell does not have is not missed.
+        one = {**cell, "only": ["zc_readv"]}
+        self.assertNotIn("new", " ".join(figures.incomplete([one], 3, jobs)))
         for part in ("new: 0 of 3 rounds", "zc_readv: 2 of 3 rounds", "readv: its bytes were not checked",
                      "io_uring: failed: status 1: no"):
             self.assertIn(part, said)
@@ -145,35 +149,69 @@ class Calibration(unittest.TestCase):
 
 class Plan(unittest.TestCase):
     def test_datagrams_fit(self):
-        sizes = {cell["size"] for cell in plan.cells(["udp_send"], "full", 1500)}
-        self.assertEqual(sizes, {1400})
+        sizes = {cell["size"] for cell in plan.cells(["udp_send"], "full", ("new", 1500))}
+        self.assertEqual(sizes, {64, 512, 1400})
 
     def test_whole_pages_need_room(self):
         def pages(mtu):
-            return any(cell["pages"] for cell in plan.cells(["tcp_receive"], "full", mtu))
+            return any(cell["pages"] for cell in plan.cells(["tcp_receive"], "full", ("new", mtu)))
         self.assertTrue(pages(9000))
         self.assertFalse(pages(1500))
 
     def test_only(self):
         jobs = ["tcp_send", "tcp_receive", "rr"]
-        self.assertEqual({cell["job"] for cell in plan.cells(jobs, "quick", 9000, "tcp_r* rr")}, {"tcp_receive", "rr"})
+        self.assertEqual({cell["job"] for cell in plan.cells(jobs, "quick", plan.VETH, "tcp_r* rr")},
+                         {"tcp_receive", "rr"})
 
     def test_quick_is_part_of_full(self):
         for job in plan.PLAN:
-            full = {figures.key_of(cell) for cell in plan.cells([job], "full", 9000)}
-            quick = {figures.key_of(cell) for cell in plan.cells([job], "quick", 9000)}
-            self.assertTrue(quick and quick <= full)
+            for path in plan.PATHS["quick"]:
+                full = {figures.key_of(cell) for cell in plan.cells([job], "full", path)}
+                quick = {figures.key_of(cell) for cell in plan.cells([job], "quick", path)}
+                self.assertTrue(quick and quick <= full, (job, path))
+
+    def test_every_cell_once(self):
+        for path in plan.PATHS["full"]:
+            keys = [figures.key_of(cell) for cell in plan.cells(plan.PLAN, "full", path)]
+            self.assertEqual(len(keys), len(set(keys)), path)
+
+    def test_every_job_on_every_path(self):
+        for path in plan.PATHS["full"]:
+            there = {cell["job"] for cell in plan.cells(plan.PLAN, "full", path) if not cell["only"]}
+            self.assertEqual(there, set(plan.PLAN), path)
+
+    def test_small_requests_move_less(self):
+        found = {size: plan.bytes_of("tcp_send", size, 1, plan.MOST_BYTES) for size in (1024, 4096, 1 << 20)}
+        self.assertTrue(found[1024] < found[4096] < found[1 << 20] == plan.MOST_BYTES, found)
+
+    def test_each_connection_has_as_much(self):
+        for cell in plan.cells(plan.PLAN, "full", plan.VETH):
+            self.assertEqual(cell["bytes"] % (cell["size"] * cell["connections"]), 0, cell)
+            self.assertGreaterEqual(cell["bytes"], plan.LEAST_REQUESTS * cell["size"] * cell["connections"])
+
+    def test_less_for_a_try(self):
+        for cell in plan.cells(["tcp_send"], "full", plan.VETH, mib=1):
+            self.assertLessEqual(cell["bytes"], max(1 << 20, plan.LEAST_REQUESTS * cell["size"] * cell["connections"]))
+
+    def test_time(self):
+        for level, minutes in (("full", 50), ("quick", 6)):
+            spent = sum(plan.estimate(level, path)[2] for path in plan.PATHS[level])
+            self.assertLess(spent / 60, minutes, level)
+
+    def test_some_ways_only(self):
+        self.assertEqual(plan.ways_of({"only": ["a", "b"]}, {"b": 1, "c": 2}), ["b"])
+        self.assertEqual(plan.ways_of({"only": None}, ["b", "c"]), ["b", "c"])
 
     def test_a_job_that_is_not_planned(self):
-        self.assertEqual(len(plan.cells(["new"], "full", 9000)), 1)
+        self.assertEqual(len(plan.cells(["new"], "full", plan.VETH)), 1)
 
     def test_ours(self):
         self.assertTrue(plan.is_ours("zc_keep") and plan.is_ours("zc"))
         self.assertFalse(plan.is_ours("zcrx") or plan.is_ours("send_zc"))
 
     def test_reference(self):
-        found = plan.reference(plan.cells(["rr"], "full", 9000))
-        self.assertEqual((found["size"], found["connections"]), (65536, 8))
+        found = plan.reference(plan.cells(["rr"], "full", plan.VETH))
+        self.assertEqual((found["size"], found["connections"]), (65536, 64))
 
 
 if __name__ == "__main__":

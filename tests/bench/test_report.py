@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Unit tests of report.py, plots.py and counted.py, with invented figures of a whole bench."""
+"""Unit tests of report.py, targets.py, plots.py and counted.py, with invented figures of a whole bench."""
 import os
 import random
 import tempfile
@@ -10,9 +10,10 @@ import figures
 import plan
 import plots
 import report
+import targets
 
 WAYS = {
-    "tcp_receive": ["readv", "zc_readv", "tcp_zerocopy", "io_uring", "zcrx"],
+    "tcp_receive": ["readv", "zc_readv", "zc_readv_one", "tcp_zerocopy", "io_uring", "zcrx"],
     "tcp_send": ["writev", "zerocopy", "send_zc", "vmsplice", "sendfile", "zc_writev", "zc_writev_many", "zc_keep"],
     "fanout": ["write", "zerocopy", "sendfile", "zc_keep"],
     "udp_receive": ["recvmmsg", "recvmmsg_plain", "zc_readv", "zc_readv_plain", "packet_v3", "af_xdp"],
@@ -37,15 +38,17 @@ def invented_cost(way, cell, rng):
 def invented_lines(nic, mtu):
     rng = random.Random(f"{nic}{mtu}")
     yield {"guest": {}}
-    for cell in plan.cells(WAYS, "full", mtu):
-        for way in WAYS[cell["job"]]:
+    found = plan.cells(WAYS, "full", (nic, mtu))
+    counted_cells = [plan.reference([cell for cell in found if cell["job"] == job]) for job in WAYS]
+    for cell in found:
+        for way in plan.ways_of(cell, WAYS[cell["job"]]):
             if way in ("zcrx", "af_xdp"):
                 yield {"cell": cell, "way": way, "kind": "unable", "unable": "no | queue of its own"}
                 continue
             size = cell["bytes"]
             result = {"bytes": size, "wall_us": size / 400, "faults": 9, "calls": size // cell["size"],
-                      "mapped": size if plan.is_ours(way) else 0, "copied": 0, "way": way,
-                      "job": cell["job"]}
+                      "mapped": size if plan.is_ours(way) or way == "tcp_zerocopy" else 0, "copied": 0,
+                      "way": way, "job": cell["job"]}
             if cell["job"] in ("rr", "rr_upload"):
                 result.update(requests=100, p50_ns=1e6 * rng.random() + 1e6, p99_ns=9e6 * cell["connections"])
             for number in range(3):
@@ -53,10 +56,9 @@ def invented_lines(nic, mtu):
                 yield {"cell": cell, "way": way, "kind": "run", "round": number,
                        "result": {**result, "user_us": cost / 3, "system_us": cost * 2 / 3, "guest_us": cost * 2}}
             yield {"cell": cell, "way": way, "kind": "check", "result": result}
-            if (nic, mtu) in plan.COUNTED_PATHS["full"] and cell["size"] in (8192, 65536) and \
-                    plan.ordinary(cell):
-                found = {**counted.figures(COUNTS, result), "missing": ["gone"]}
-                yield {"cell": cell, "way": way, "kind": "counted", "counted": found}
+            if (nic, mtu) in plan.COUNTED_PATHS["full"] and cell in counted_cells:
+                yield {"cell": cell, "way": way, "kind": "counted",
+                       "counted": {**counted.figures(COUNTS, result), "missing": ["gone"]}}
 
 
 def invented():
@@ -81,9 +83,9 @@ class Report(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.bench = invented()
-        names = [f"{kind}-{job}" for kind in ("cpu", "ratio", "connections") for job in WAYS]
+        names = [f"{kind}-{job}" for kind in report.PLOTS for job in WAYS]
         cls.text = report.render(cls.bench, names)
-        cls.more = report.render_more(cls.bench)
+        cls.jobs = {job: report.render_job(cls.bench, job) for job in WAYS}
 
     def test_whole(self):
         for job, ways in WAYS.items():
@@ -97,24 +99,97 @@ class Report(unittest.TestCase):
 
     def test_length(self):
         self.assertLessEqual(self.text.count("\n"), MOST_LINES)
-        self.assertLessEqual(self.more.count("\n"), MOST_LINES)
+        for text in self.jobs.values():
+            self.assertLessEqual(text.count("\n"), MOST_LINES)
 
-    def test_more(self):
-        for part in ("guest µs/MB", "p99 µs", "| **zc_keep** |", "calls/MB"):
-            self.assertIn(part, self.more)
+    def test_jobs(self):
+        for part in ("guest µs/MB", "| **zc_keep** |", "calls/MB", "| 64 KiB, room 512 KiB |", "| 64 KiB, threads 2 |"):
+            self.assertIn(part, self.jobs["tcp_send"])
+        self.assertIn("p99 µs", self.jobs["rr"])
+        self.assertIn("| 256 B × 1000 |", self.jobs["rr"])
+
+    def test_calls_are_beside_the_cost(self):
+        row = next(line for line in self.jobs["tcp_receive"].splitlines() if line.startswith("| e1000e 9000 | 1 KiB |"))
+        self.assertEqual(row.count(", 977 calls"), len(WAYS["tcp_receive"]) - 1)
+        self.assertNotIn(" calls |", self.jobs["rr"])
+
+    def test_system_calls_alone(self):
+        part = self.jobs["tcp_receive"].partition("## Inside system calls")[2].partition("\n## ")[0]
+        rows = [line for line in part.splitlines() if line.startswith("| ")]
+        self.assertTrue(any(row.startswith("| e1000e 9000 | 1 MiB | ") for row in rows))
+        self.assertFalse([row for row in rows if row.startswith(("| veth", "| lo"))])
+        self.assertNotIn("Inside system calls", self.jobs["rr"])
 
     def test_plots_are_where_they_belong(self):
         job = self.text[self.text.index("## rr\n"):self.text.index("## rr_upload\n")]
         self.assertIn("(benchmarks/connections-rr.svg)", job)
 
     def test_tables_are_whole(self):
-        for block in (self.text + "\n" + self.more).split("\n\n"):
+        for block in ("\n".join([self.text, *self.jobs.values()])).split("\n\n"):
             lines = [line.replace("\\|", "") for line in block.splitlines()]
             if lines and lines[0].startswith("|"):
                 self.assertEqual({line.count("|") for line in lines}, {lines[0].count("|")}, block)
 
     def test_what_went_wrong_is_told(self):
         self.assertIn("- veth: no\n", report.render({**self.bench, "wrong": ["veth: no"]}, []))
+
+
+def of_ways(costs, **cell):
+    """A cell of bench.json whose ways cost that much in each round."""
+    return {"nic": "e1000e", "mtu": 9000, "job": "tcp_send", "size": 65536, "connections": 1, "sender": "",
+            "pages": False, "room": 0, "threads": 0, **cell,
+            "ways": {way: {"rounds": [[i, cost] for i, cost in enumerate(values)]} for way, values in costs.items()}}
+
+
+def target_of(cell, word):
+    """What is said of one target, found by a word of its text, in one cell."""
+    (found,) = [seen for target, seen in targets.judged([cell]) if word in target.text]
+    return found
+
+
+class Targets(unittest.TestCase):
+    def test_ratio_round_by_round(self):
+        # The peer that is better on the whole, not the one that is in a round.
+        cell = of_ways({"zc_writev": [60, 120, 80], "zerocopy": [100, 200, 100], "send_zc": [150, 90, 160]})
+        (one,) = target_of(cell, "64 KiB to 1 MiB")
+        self.assertEqual((one["ours"], one["peer"], one["ratio"]["median"], one["met"]),
+                         ("zc_writev", "zerocopy", 0.6, True))
+        (one,) = target_of(of_ways({"zc_writev": [88], "zc_writev_many": [84], "zerocopy": [100]}), "64 KiB to 1 MiB")
+        self.assertEqual((one["ours"], one["met"]), ("zc_writev_many", False))
+        self.assertAlmostEqual(one["over"], 0.04)
+
+    def test_which_cells(self):
+        costs = {"zc_writev": [1], "zc_keep": [1], "zerocopy": [1], "writev": [1]}
+        small = of_ways(costs, size=16384)
+        self.assertEqual(target_of(small, "64 KiB to 1 MiB"), [])
+        self.assertEqual(len(target_of(small, "pages kept")), 1)
+        self.assertEqual(len(target_of(small, "Sending, at any size")), 1)
+        self.assertEqual(target_of(of_ways(costs, room=1 << 20), "Sending, at any size"), [])
+
+    def test_only_where_the_peer_maps(self):
+        cell = of_ways({"zc_readv": [1], "tcp_zerocopy": [1]}, job="tcp_receive")
+        self.assertEqual(target_of(cell, "maps anything"), [])
+        for share, number in ((0, 0), (4, 1)):
+            cell["ways"]["tcp_zerocopy"]["figures"] = {"mapped_percent": {"median": share}}
+            self.assertEqual(len(target_of(cell, "maps anything")), number)
+
+    def test_not_measured(self):
+        cell = of_ways({"zc": [1]}, job="rr", size=256, connections=1000)
+        self.assertEqual(target_of(cell, "256 bytes"), [])
+        self.assertIn("| not measured |", report.target_text({"cells": [cell]}))
+
+    def test_text(self):
+        cells = [of_ways({"zc": [90, 91, 92], "epoll": [100] * 3}, job="rr", size=256, connections=1000),
+                 of_ways({"zc": [90] * 3, "epoll": [100] * 3}, job="rr", connections=1000)]
+        text = report.target_text({"cells": cells})
+        self.assertIn("0.91 (0.91–0.92) met", text)
+        self.assertIn("0.90 (0.90–0.90) **missed by 0.10**", text)
+        self.assertIn("| 0 of 1 | 0.90 (e1000e 9000, 64 KiB) |", text)
+
+    def test_all_are_there(self):
+        text = report.render(invented(), [])
+        for target in targets.TARGETS:
+            self.assertIn(f"### {target.text}: at most {target.most:.2f}\n", text)
 
 
 class Numbers(unittest.TestCase):
@@ -131,10 +206,11 @@ class Plots(unittest.TestCase):
     def test_all_are_drawn(self):
         bench = invented()
         bench["cells"] = [cell for cell in bench["cells"] if cell["job"] in ("tcp_receive", "rr")
-                          and cell["nic"] in ("veth", "lo")]
+                          and cell["nic"] in ("veth", "lo") and cell["size"] != 1024]
         with tempfile.TemporaryDirectory() as folder:
             names = plots.draw(bench, folder)
-            self.assertEqual(names, ["cpu-tcp_receive", "ratio-tcp_receive", "cpu-rr", "ratio-rr", "connections-rr"])
+            self.assertEqual(names, ["cpu-tcp_receive", "ratio-tcp_receive", "threads-tcp_receive",
+                                     "room-tcp_receive", "cpu-rr", "ratio-rr", "connections-rr"])
             for name in names:
                 self.assertGreater(os.path.getsize(os.path.join(folder, name + ".svg")), 1000)
 

@@ -94,13 +94,17 @@ class Bench:
                 self.found["rig"]["guest"] = line["guest"]
             elif "jobs" in line:
                 self.found["jobs"] = line["jobs"]
+            elif "clock" in line:
+                path["clock"] = line["clock"]
+            elif "wrong" in line:
+                self.wrong.append(f"{nic} {mtu}: {line['wrong']}")
         self.found["paths"].append(path)
         self.found["calibration"] += figures.calibration(lines)
         cells = figures.cells(nic, mtu, lines)
         self.found["cells"] += cells
         if status:
             self.wrong.append(f"{nic} {mtu}: the guest ended with status {status}")
-        expected = {figures.key_of(cell) for cell in plan.cells(self.found["jobs"], LEVEL, mtu, ONLY)}
+        expected = {figures.key_of(cell) for cell in plan.cells(self.found["jobs"], LEVEL, (nic, mtu), ONLY)}
         missing = expected - {figures.key_of(cell) for cell in cells}
         self.wrong += [f"{nic} {mtu}: nothing of {key}" for key in sorted(missing)]
         self.wrong += figures.incomplete(cells, rounds(), self.found["jobs"])
