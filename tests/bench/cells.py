@@ -24,6 +24,10 @@ import plan
 ENV = os.environ
 TOP = ENV["ZCIO_TOP"]
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(TOP, "tests", "rig"))
+
+import in_guest  # noqa: E402
+
 BENCH = os.path.join(TOP, "build", "bench", "zcio-bench")
 RUN_SECONDS = 90
 CALIBRATE_SECONDS = 300
@@ -69,27 +73,15 @@ def jobs():
     return found
 
 
-def drivers_apart():
-    """Lets the drivers' own work run in threads of its own (threaded NAPI), so that it is not
-    charged to whichever program happens to run; gives whether that worked."""
-    peer = ENV.get("ZCIO_PEER_EXEC", "").split()
-    results = [subprocess.run([*where, "sh", "-c", f"echo 1 >/sys/class/net/{device}/threaded"],
-                              stderr=subprocess.DEVNULL, check=False).returncode
-               for where, device in (([], "zc0"), (peer, "zc1"))]
-    return not any(results)
-
-
 def guest(apart):
     """What this guest is."""
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        text = file.read()
-    flags = re.search(r"^flags\s*: (.*)", text, re.M)[1].split()
+    text = in_guest.cpuinfo()
     with open("/proc/meminfo", encoding="utf-8") as file:
         memory = int(re.search(r"MemTotal: +(\d+)", file.read())[1]) << 10
     return {"kernel": os.uname().release, "cpus": os.cpu_count(), "memory": memory,
             "accelerator": ENV.get("ZCIO_ACCEL", "?"), "cpu": ENV.get("ZCIO_CPU", "?"),
             "cpu_model": re.search(r"^model name\s*: (.*)", text, re.M)[1],
-            "flags": {flag: flag in flags for flag in FLAGS},
+            "flags": in_guest.cpu_flags(FLAGS, text),
             "drivers_apart": apart, "pmu": os.path.isdir("/sys/bus/event_source/devices/cpu")}
 
 
@@ -199,7 +191,7 @@ def main():
     rounds = int(ENV.get("BENCH_ROUNDS") or plan.ROUNDS[level])
     path = (ENV["ZCIO_NIC"], int(ENV["ZCIO_MTU"]))
     begun = clock.look()
-    apart = drivers_apart()
+    apart = in_guest.drivers_apart()
     say("the drivers' own work is " + ("in threads, not counted for the process" if apart else
                                        "not apart: it counts for whichever process it interrupts"))
     tell(guest=guest(apart))
