@@ -145,6 +145,10 @@ struct address address_of(bool peer);
 const char *device_of(bool peer);
 /* Whether what is sent stays in this machine's memory: no device has a copy of its own. */
 bool peer_is_local(void);
+/* What TCP_MAXSEG is to be for segments with so much payload. */
+int maxseg_of(size_t payload);
+/* The most payload of a segment here that is whole pages; 0: the path has no room for a page. */
+size_t whole_pages(void);
 /* Moves this process into the peer's network namespace, if it has one of its own. */
 void enter_peer(void);
 /* All connections between parent and child, into bench.fds of each; forks. Returns 0 in the child. */

@@ -4,7 +4,7 @@ the receiver's CPU per MB, copying and mapping. Published figures of the same pa
 hardware exist, so this shows how far the machine at hand bends such a measurement, and whether
 zcio-bench's own tcp_zerocopy does as well. In the rig's guest:
 
-    tests/rig/enter --kernel VERSION make -C tests/bench calibration
+    tests/rig/enter --kernel VERSION make -C tests/bench all calibration
     NIC=lo MTU=65536 tests/rig/guest python3 -B tests/bench/calibrate.py
 
 One JSON object on one line for each run."""
@@ -20,10 +20,8 @@ import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TOOL = os.path.join(TOP, "build", "bench", "tcp_mmap")
+BENCH = os.path.join(TOP, "build", "bench", "zcio-bench")
 PORT = 8787
-
-# An MTU less the headers of IPv4 and TCP with the time stamp option, which TCP_MAXSEG counts.
-PAGE, HEADERS, TIMESTAMPS, MAXSEG_MOST = 4096, 40, 12, 32767
 
 RECEIVED = re.compile(r"received (\S+) MB \((\S+) % mmap'ed\)")
 COST = re.compile(r"(\S+) usec per MB")
@@ -33,11 +31,10 @@ class Failed(Exception):
     pass
 
 
-def segment(mtu):
+def segment(command=(BENCH, "--maxseg")):
     """Options that make each segment's payload whole pages, where the MTU allows any."""
-    most = min(mtu - HEADERS, MAXSEG_MOST) - TIMESTAMPS
-    payload = most // PAGE * PAGE
-    return ["-M", str(payload + TIMESTAMPS)] if payload else []
+    most = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return ["-M", most] if int(most) else []
 
 
 def parse(text):
@@ -81,8 +78,8 @@ def send(options, zerocopy, seconds):
         raise Failed(f"the sender ended with {status}")
 
 
-def run(mode, kind, mtu, seconds):
-    options = ["-4", "-p", str(PORT), *segment(mtu)]
+def run(mode, kind, segments, seconds):
+    options = ["-4", "-p", str(PORT), *segments]
     with tempfile.TemporaryFile() as said:
         def text():
             return os.pread(said.fileno(), 1 << 16, 0).decode()
@@ -106,12 +103,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=1, help="all four combinations, so many times (1)")
     parser.add_argument("--seconds", type=float, default=3, help="how long each sends (3)")
     args = parser.parse_args()
-    if not os.path.exists(TOOL):
-        sys.exit(f"{TOOL} is not there: tests/rig/enter --kernel VERSION make -C tests/bench calibration")
+    for tool in TOOL, BENCH:
+        if not os.path.exists(tool):
+            sys.exit(f"{tool} is not there: tests/rig/enter --kernel VERSION make -C tests/bench all calibration")
+    segments = segment()
     nic, mtu = os.environ["ZCIO_NIC"], int(os.environ["ZCIO_MTU"])
     for number, mode, kind in itertools.product(range(args.rounds), ("copy", "mmap"), ("send", "zerocopy")):
         try:
-            found = run(mode, kind, mtu, args.seconds)
+            found = run(mode, kind, segments, args.seconds)
         except Failed as failed:
             sys.exit(str(failed))
         print(json.dumps({"calibration": "tcp_mmap", "mode": mode, "sender": kind, "nic": nic, "mtu": mtu,

@@ -73,16 +73,21 @@ static void room_for(unsigned int fds)
 }
 
 /*
- * The most payload that one TCP segment can have here and that is whole pages; 0 if there is
- * none. An MTU less the headers of IPv4 and TCP and the time stamp option, which all segments of
- * a connection have (net.ipv4.tcp_timestamps, on by default), rounded down. TCP_MAXSEG takes no
- * more than 32767 bytes, with that option.
+ * An MTU less the headers of IPv4 and TCP and the time stamp option, which all segments of a
+ * connection have (net.ipv4.tcp_timestamps, on by default), rounded down to pages. TCP_MAXSEG
+ * takes no more than 32767 bytes. It counts that option, as the headers that it leaves out are
+ * those without options.
  */
 #define TIMESTAMPS	12
 #define HEADERS		(20 + 20 + TIMESTAMPS)
 #define MAXSEG_MOST	32767
 
-static size_t whole_pages(void)
+int maxseg_of(size_t payload)
+{
+	return payload + TIMESTAMPS;
+}
+
+size_t whole_pages(void)
 {
 	struct ifreq req = {};
 	size_t most;
@@ -112,13 +117,10 @@ static int bound(const struct job *job, struct address *at)
 	return fd;
 }
 
-/*
- * Takes effect only before the connection is made. MSS counts the time stamps' option, as the
- * headers that it leaves out are those without options.
- */
+/* Takes effect only before the connection is made. */
 static void limit_segment(int fd, size_t payload)
 {
-	int mss = payload + TIMESTAMPS;
+	int mss = maxseg_of(payload);
 
 	if (payload && setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &mss, sizeof(mss)))
 		die("TCP_MAXSEG");

@@ -108,6 +108,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'w':
 		b->whole_pages = true;
 		return 0;
+	case 'm':
+		printf("%d\n", whole_pages() ? maxseg_of(whole_pages()) : 0);
+		exit(0);
 	case 'l':
 		list();
 		exit(0);
@@ -137,6 +140,7 @@ static const struct argp_option options[] = {
 	{ "room", 'r', "BYTES", 0,
 	  "what the window or pool of our ways of tcp_receive and tcp_send holds (what a request needs)" },
 	{ "threads", 't', "N", 0, "of the TCP streams: a thread for each of so many connections" },
+	{ "maxseg", 'm', NULL, 0, "say what TCP_MAXSEG makes segments of whole pages here; 0: nothing does" },
 	{ "list", 'l', NULL, 0, "the jobs, and the ways to do each" },
 	{ 0 },
 };
