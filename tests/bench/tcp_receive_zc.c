@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Receiving a TCP stream by zc_readv, as userspace/examples/receive.c does: what is queued is
- * taken, as far as there are regions. And by regions for no more than one request's bytes: so
- * many as a readv of the same size takes, which says what a call costs beside it.
+ * taken, as far as there are regions. And by regions for one request's bytes: about as many as a
+ * readv of the same size takes, which says what a call costs beside it.
  */
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -11,8 +11,7 @@
 
 struct regions {
 	char *window;
-	size_t len;		/* of each, but … */
-	size_t last;		/* … of the last one */
+	size_t len;		/* of one */
 	int count;
 	struct iovec *iov;
 };
@@ -20,7 +19,7 @@ struct regions {
 static void offer(struct regions *r, int n)
 {
 	for (int i = 0; i < n; i++)
-		r->iov[i] = (struct iovec){ r->window + i * r->len, i + 1 < r->count ? r->len : r->last };
+		r->iov[i] = (struct iovec){ r->window + i * r->len, r->len };
 }
 
 /* Payload of a segment as the peer sends it. */
@@ -47,30 +46,25 @@ static void plan(const struct bench *b, struct regions *r)
 	if (shortest > pages)
 		shortest = pages;
 	r->len = pages + PAGE;
-	r->last = r->len;
 	r->count = (b->room ? b->room : room(b)) / shortest + 2;
 }
 
 /*
- * Regions that one request's bytes fill. On a wire a payload is a segment, and as many regions
- * are needed as there are whole ones of those, and pages for a part of the next; else payloads are
- * long, and fill whatever pages there are. There is no region of less than a page.
+ * Regions that one request's bytes fill. On a wire a payload is a segment, and there are regions
+ * for as many as come nearest to a request; else payloads are long, and fill whatever pages there
+ * are. There is no region of less than a page.
  */
 static void plan_one(const struct bench *b, struct regions *r)
 {
 	size_t longest = peer_is_local() ? LONGEST : segment(b);
 
-	r->count = b->size / longest;
-	r->len = peer_is_local() ? LONGEST : PAGES(longest) + PAGE;
-	r->last = b->size % longest / PAGE * PAGE;
-	if (r->last)
-		r->count++;
-	else
-		r->last = r->len;
-	if (r->count)
+	if (b->size <= longest) {
+		r->len = PAGES(b->size);
+		r->count = 1;
 		return;
-	r->count = 1;
-	r->last = PAGE;
+	}
+	r->len = peer_is_local() ? LONGEST : PAGES(longest) + PAGE;
+	r->count = (b->size + longest / 2) / longest;
 }
 
 static void make(struct zcio_ctx *ctx, struct regions *r)
