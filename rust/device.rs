@@ -16,7 +16,7 @@ use crate::plan::dma::zone;
 use crate::plan::PAGE_SIZE;
 use crate::pool::{self, Pool};
 use crate::window::{self, Window};
-use crate::{receive, transmit};
+use crate::{receive, region, transmit};
 use kernel::ioctl::{_IOW, _IOWR};
 use kernel::mm::virt::VmaNew;
 use kernel::prelude::*;
@@ -145,7 +145,7 @@ impl Open {
             version: uapi::ABI_VERSION,
             page_size: PAGE_SIZE as u32,
             max_elements: uapi::MAX_ELEMENTS,
-            min_region: receive::MIN_REGION as u32,
+            min_region: region::MIN_REGION as u32,
             head_room: rooms.head as u32,
             tail_room: rooms.tail as u32,
             max_window: (window::MAX_PAGES * PAGE_SIZE) as u64,

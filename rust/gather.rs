@@ -4,13 +4,14 @@
 //! prepared, with nothing consumed and nothing shown yet.
 
 use crate::context::Moved;
-use crate::ground::page::{OwnedPage, PageList, PageRef};
+use crate::ground::page::{OwnedPage, PageList, Run as Pages};
 use crate::ground::skb::Segment;
 use crate::plan::lay::{lay, Sink};
 use crate::plan::ownership::Why;
 use crate::plan::queue::{self, Part, Seg};
 use crate::plan::receive::Planner;
 use crate::plan::PAGE_SIZE;
+use crate::spares::Spares;
 use core::ops::Range;
 use kernel::prelude::*;
 
@@ -74,24 +75,31 @@ pub(crate) struct Batch<'q> {
     pub(crate) payloads: KVVec<Placed>,
     /// Nothing was left over for want of room.
     pub(crate) all: bool,
+    /// Where the bytes end in the last page, if what is behind them is still another
+    /// payload's.
+    stale: Option<usize>,
 }
 
 impl<'q> Batch<'q> {
     /// Lays what comes into regions of so many pages: decides, zeroes, copies. `guess` is
-    /// how many pages it may be. EFAULT if nothing could be laid: device memory, which the
-    /// CPU cannot read.
+    /// how many pages it may be. Copies go into `spares`, as far as these reach: after an error,
+    /// the regions have something of both. EFAULT if nothing could be laid: device memory,
+    /// which the CPU cannot read.
     pub(crate) fn gather(
         incoming: impl Iterator<Item = Incoming<'q>>,
         room: &[usize],
         guess: usize,
         writable: bool,
+        spares: &mut Spares<'_>,
     ) -> Result<Self> {
         let most = room.iter().sum::<usize>().min(MAX_PAGES);
+        let guess = guess.min(most);
         let mut batch = Batch {
-            pages: PageList::with_capacity(guess.min(most))?,
+            pages: PageList::with_capacity(guess)?,
             regions: KVVec::with_capacity(room.len(), GFP_KERNEL)?,
             payloads: KVVec::with_capacity(room.len(), GFP_KERNEL)?,
             all: true,
+            stale: None,
         };
         let mut planner = Planner::new(room, MAX_PAGES);
         let mut incoming = incoming.peekable();
@@ -108,6 +116,8 @@ impl<'q> Batch<'q> {
             let mut adding = Adding {
                 batch: &mut batch,
                 run: &run,
+                spares,
+                guess,
             };
             if !lay(
                 &mut planner,
@@ -123,12 +133,13 @@ impl<'q> Batch<'q> {
         if batch.payloads.is_empty() {
             return Err(EFAULT);
         }
+        batch.end_page();
         Ok(batch)
     }
 
     /// The pages to map into a region, from its first on; `None` behind the last one in use.
-    pub(crate) fn of_region(&self, region: usize) -> Option<&[PageRef<'_>]> {
-        self.pages.get(self.regions.get(region)?.clone())
+    pub(crate) fn of_region(&self, region: usize) -> Option<Pages<'_>> {
+        self.pages.run(self.regions.get(region)?.clone())
     }
 
     /// What was moved in all.
@@ -138,6 +149,13 @@ impl<'q> Batch<'q> {
             sum.add(&placed.moved);
         }
         sum
+    }
+
+    /// Nothing more comes into the last page.
+    fn end_page(&mut self) {
+        if let Some((end, page)) = self.stale.take().zip(self.pages.last()) {
+            page.zero(end, PAGE_SIZE.saturating_sub(end));
+        }
     }
 
     /// The pages of a region, which is the last one in use or the next.
@@ -151,12 +169,15 @@ impl<'q> Batch<'q> {
 }
 
 /// A batch, while the segments of a run are added to it.
-struct Adding<'b, 'q> {
+struct Adding<'b, 'q, 'r> {
     batch: &'b mut Batch<'q>,
     run: &'b Run<'q>,
+    spares: &'b mut Spares<'r>,
+    /// How many pages it may be in all.
+    guess: usize,
 }
 
-impl<'q> Adding<'_, 'q> {
+impl<'q> Adding<'_, 'q, '_> {
     fn incoming(&self, seg: usize) -> Result<&Incoming<'q>> {
         self.run.incoming.get(seg).ok_or(EINVAL)
     }
@@ -168,11 +189,12 @@ impl<'q> Adding<'_, 'q> {
     }
 }
 
-impl Sink for Adding<'_, '_> {
+impl Sink for Adding<'_, '_, '_> {
     type Error = Error;
 
     fn map(&mut self, region: usize, part: &Part, pages: usize) -> Result {
         let segment = self.incoming(part.seg)?.segment;
+        self.batch.end_page();
         self.batch.region(region)?.end += pages;
         for page in 0..pages {
             let page = segment.page(part.at + page * PAGE_SIZE).ok_or(EINVAL)?;
@@ -188,9 +210,16 @@ impl Sink for Adding<'_, '_> {
     }
 
     fn fresh(&mut self, region: usize) -> Result {
-        let page = OwnedPage::to_receive()?;
-        self.batch.region(region)?.end += 1;
-        self.batch.pages.push_owned(page)
+        self.batch.end_page();
+        let left = self.guess.saturating_sub(self.batch.pages.len());
+        let range = self.batch.region(region)?;
+        let number = range.len();
+        range.end += 1;
+        let Some(page) = self.spares.take(region, number, left) else {
+            return self.batch.pages.push_owned(OwnedPage::to_receive()?);
+        };
+        self.batch.stale = Some(0);
+        self.batch.pages.push_in_place(page)
     }
 
     fn begin(&mut self, region: usize, offset: usize, seg: usize) -> Result {
@@ -213,6 +242,11 @@ impl Sink for Adding<'_, '_> {
         let to = self.batch.pages.last().ok_or(EINVAL)?;
         let from = &self.incoming(part.seg)?.segment;
         from.copy(part.at, to, offset, part.len)?;
+        if let Some(end) = self.batch.stale {
+            // What begins a payload may begin anywhere.
+            to.zero(end, offset.saturating_sub(end));
+            self.batch.stale = Some(offset + part.len);
+        }
         if let Some(copied) = self.last()?.copied.get_mut(why as usize) {
             *copied += part.len as u64;
         }

@@ -12,35 +12,19 @@ use crate::context::{Done, Moved};
 use crate::gather::{Batch, Incoming, MAX_PAGES};
 use crate::ground::datagram::{Datagram, DatagramSocket, Description, Taken};
 use crate::ground::debug::{reached, Point};
-use crate::ground::page::PageRef;
+use crate::ground::page::Run;
 use crate::ground::skb::Segment;
 use crate::ground::socket::{Kind, Socket, Tcp};
 use crate::ground::uapi::{self, IoVec, Payload, Readv};
 use crate::ground::vma::{self, Found};
 use crate::plan::ownership::fact;
 use crate::plan::queue::most_payloads;
-use crate::plan::span::{check_region, find_overlap, Span};
 use crate::plan::PAGE_SIZE;
+use crate::region::{check_regions, room, Region};
+use crate::spares::Spares;
 use crate::window::Window;
 use kernel::prelude::*;
 use kernel::sync::Arc;
-
-/// Bytes of whole pages that a region must have: whatever comes can be cut anywhere, so
-/// one page always holds a payload.
-pub(crate) const MIN_REGION: usize = PAGE_SIZE;
-
-/// The whole pages of a region.
-#[derive(Clone, Copy)]
-struct Region {
-    first: usize,
-    pages: usize,
-}
-
-impl Region {
-    fn end(&self) -> usize {
-        self.first + self.pages * PAGE_SIZE
-    }
-}
 
 /// Runs the call. On an error, `args.error_index` says which element it is about.
 pub(crate) fn readv(args: &mut Readv) -> Result<Done> {
@@ -116,7 +100,10 @@ impl Call<'_> {
             let incoming = locked.queue();
             let incoming = incoming.map(|segment| Incoming::new(segment, 0, false, also));
             let guess = ready / PAGE_SIZE * 3 / 2 + 2;
-            let batch = Batch::gather(incoming, &self.room, guess, self.target.writable)?;
+            let mut spares = Spares::new(&self.regions);
+            let writable = self.target.writable;
+            let batch = Batch::gather(incoming, &self.room, guess, writable, &mut spares)
+                .inspect_err(|_| empty(&self.regions))?;
             self.deliver(&batch, |_| Payload::default())?;
             (batch.moved(), batch.payloads.len())
         };
@@ -147,7 +134,10 @@ impl Call<'_> {
         }
         let gather = |also| {
             let incoming = incoming.iter().map(|next: &Incoming<'_>| next.with(also));
-            Batch::gather(incoming, &self.room, guess, self.target.writable)
+            let mut spares = Spares::new(&self.regions);
+            let writable = self.target.writable;
+            Batch::gather(incoming, &self.room, guess, writable, &mut spares)
+                .inspect_err(|_| empty(&self.regions))
         };
         let done = {
             let mut batch = gather(0)?;
@@ -194,11 +184,19 @@ impl Call<'_> {
     /// `told` says of each beside. On an error the regions are empty.
     fn deliver(&self, batch: &Batch<'_>, told: impl Fn(usize) -> Payload) -> Result {
         reached(Point::ReadvGathered);
-        let runs = |i: usize| batch.of_region(i);
+        let mut emptied = false;
         let placed = self.target.context.within_limit(|| {
-            let placed = put_all(&self.regions, self.target.writable, runs);
+            let all_new = emptied;
+            let run = |i: usize| match batch.of_region(i) {
+                Some(run) if all_new => Some(run.all_new()),
+                run => run,
+            };
+            let placed = put_all(&self.regions, self.target.writable, run);
             // At the limit, the regions whose turn had not come may hold what is missing.
-            placed.inspect_err(|_| empty(&self.regions))
+            placed.inspect_err(|_| {
+                empty(&self.regions);
+                emptied = true;
+            })
         });
         let result = placed.and_then(|()| {
             reached(Point::ReadvPlaced);
@@ -283,35 +281,6 @@ fn describe(description: &Description) -> Payload {
     }
 }
 
-/// Pages of each region.
-fn room(regions: &[Region]) -> Result<KVVec<usize>> {
-    let mut room = KVVec::with_capacity(regions.len(), GFP_KERNEL)?;
-    for region in regions {
-        room.push(region.pages, GFP_KERNEL)?;
-    }
-    Ok(room)
-}
-
-fn check_regions(iov: &[IoVec], error_index: &mut i32) -> Result<KVVec<Region>> {
-    let mut spans = KVVec::with_capacity(iov.len(), GFP_KERNEL)?;
-    let mut regions = KVVec::with_capacity(iov.len(), GFP_KERNEL)?;
-    for (i, v) in iov.iter().enumerate() {
-        let span = Span::from(*v);
-        let Some((first, pages)) = check_region(&span, MIN_REGION) else {
-            *error_index = i as i32;
-            return Err(EINVAL);
-        };
-        spans.push(span, GFP_KERNEL)?;
-        regions.push(Region { first, pages }, GFP_KERNEL)?;
-    }
-    let overlap = find_overlap(&spans, |n| KVVec::from_elem(0, n, GFP_KERNEL))?;
-    if let Some(i) = overlap {
-        *error_index = i as i32;
-        return Err(EINVAL);
-    }
-    Ok(regions)
-}
-
 /// What the regions' windows have in common.
 struct Target {
     context: Arc<crate::context::Context>,
@@ -363,7 +332,7 @@ fn find_windows(regions: &[Region], error_index: &mut i32) -> Result<Target> {
 fn put_all<'p>(
     regions: &[Region],
     writable: bool,
-    runs: impl Fn(usize) -> Option<&'p [PageRef<'p>]>,
+    runs: impl Fn(usize) -> Option<Run<'p>>,
 ) -> Result {
     let task = kernel::current!();
     let mm = task.mm().ok_or(EFAULT)?.mmap_read_lock();
@@ -409,74 +378,5 @@ fn empty(regions: &[Region]) {
             let _ = found.object().put(&found, part, core::iter::empty());
             from = to;
         }
-    }
-}
-
-#[kunit_tests(zcio_receive)]
-mod tests {
-    use super::*;
-
-    /// What becomes of regions at these pages, of two pages each; the wrong one's index.
-    fn check(pages: &[usize]) -> core::result::Result<usize, (Error, i32)> {
-        let mut wrong = -1;
-        let mut check = || {
-            let mut iov = KVVec::with_capacity(pages.len(), GFP_KERNEL)?;
-            for page in pages {
-                let base = page * PAGE_SIZE;
-                let len = 2 * PAGE_SIZE;
-                iov.push(IoVec { base, len }, GFP_KERNEL)?;
-            }
-            check_regions(&iov, &mut wrong)
-        };
-        match check() {
-            Ok(regions) => Ok(regions.iter().map(|region| region.pages).sum()),
-            Err(e) => Err((e, wrong)),
-        }
-    }
-
-    #[test]
-    fn neighbours_are_good_in_any_order() {
-        assert_eq!(check(&[10]), Ok(2));
-        assert_eq!(check(&[10, 12, 14, 16]), Ok(8));
-        assert_eq!(check(&[16, 14, 12, 10]), Ok(8));
-        assert_eq!(check(&[12, 16, 10, 14]), Ok(8));
-    }
-
-    #[test]
-    fn overlap_is_found_in_any_order() {
-        assert!(check(&[10, 10]).is_err());
-        assert_eq!(check(&[10, 11]), Err((EINVAL, 1)));
-        assert!(check(&[14, 10, 20, 13]).is_err_and(|(e, wrong)| e == EINVAL && wrong >= 0));
-    }
-
-    #[test]
-    fn most_regions_are_sorted_for_it() -> Result {
-        let most = uapi::MAX_ELEMENTS as usize;
-        let mut pages = KVVec::with_capacity(most, GFP_KERNEL)?;
-        for n in 0..most {
-            // Each place once, in an order that is none.
-            pages.push(n * 389 % most * 2, GFP_KERNEL)?;
-        }
-        assert_eq!(check(&pages), Ok(2 * most));
-        if let Some(page) = pages.last_mut() {
-            *page += 1;
-        }
-        assert!(check(&pages).is_err());
-        Ok(())
-    }
-
-    #[test]
-    fn region_without_a_whole_page_is_named() {
-        let mut wrong = -1;
-        let good = IoVec {
-            base: 10 * PAGE_SIZE,
-            len: PAGE_SIZE,
-        };
-        let cut = IoVec {
-            base: 20 * PAGE_SIZE + 1,
-            len: 2 * PAGE_SIZE - 2,
-        };
-        assert!(check_regions(&[good, cut], &mut wrong).is_err_and(|e| e == EINVAL));
-        assert_eq!(wrong, 1);
     }
 }

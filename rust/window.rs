@@ -11,9 +11,10 @@
 use crate::charge::Holder;
 use crate::context::Context;
 use crate::ground::debug::{reached, Point};
-use crate::ground::page::{OwnedPage, PageRef};
+use crate::ground::page::{OwnedPage, PageRef, Run};
 use crate::ground::vma::{Found, Mapping};
 use crate::plan::marks;
+use crate::plan::parts::common;
 use core::ops::Range;
 use kernel::new_mutex;
 use kernel::prelude::*;
@@ -55,13 +56,14 @@ impl Window {
     }
 
     /// Empties the pages `stretch`, then puts pages into it: `runs` are indices of the
-    /// window with the pages that follow each other from there. All or nothing: after an
-    /// error the stretch is empty.
+    /// window with the pages that follow each other from there. What is in place already
+    /// stays as it is. All or nothing: after an error the stretch is empty, but for that of
+    /// a charge (ENOBUFS), which leaves all as it was.
     pub(crate) fn put<'p>(
         &self,
         at: &Found<'_, Self>,
         stretch: Range<usize>,
-        runs: impl Iterator<Item = (usize, &'p [PageRef<'p>])> + Clone,
+        runs: impl Iterator<Item = (usize, Run<'p>)> + Clone,
     ) -> Result {
         if stretch.end > self.pages {
             return Err(EFAULT);
@@ -69,21 +71,38 @@ impl Window {
         let account = &self.context.account;
         let mut state = self.state.lock();
         let old = marks::count(&state.held, stretch.clone());
-        let new = runs.clone().map(|(_, pages)| pages.len()).sum::<usize>();
+        let new = runs.clone().map(|(_, run)| run.len()).sum::<usize>();
         account.charge(Holder::Window, new.saturating_sub(old))?;
-        state.clear(at, stretch.clone());
+        // What is in place is not seen by the search for pages to take out.
+        for (index, run) in runs.clone() {
+            for (part, _) in run.parts().filter(|(_, in_place)| *in_place) {
+                marks::remove(&mut state.present, index + part.start..index + part.end);
+            }
+        }
+        let gone = state.clear(at, stretch.clone());
         reached(Point::WindowPut);
 
-        let result = runs.into_iter().try_for_each(|(index, pages)| {
-            let run = index..index + pages.len();
-            if run.start < stretch.start || run.end > stretch.end {
+        let result = runs.into_iter().try_for_each(|(index, run)| {
+            let all = index..index + run.len();
+            if all.start < stretch.start || all.end > stretch.end {
                 return Err(EFAULT);
             }
-            marks::insert(&mut state.present, run.clone());
-            marks::insert(&mut state.held, run);
-            at.insert(index, pages)
+            marks::insert(&mut state.present, all.clone());
+            marks::insert(&mut state.held, all);
+            run.parts().try_for_each(|(part, in_place)| {
+                let place = index + part.start..index + part.end;
+                // Some of what was in place lay between others that had to go.
+                let put = if in_place {
+                    common(place, gone.clone())
+                } else {
+                    place
+                };
+                let pages = run.pages(put.start - index..put.end - index);
+                at.insert(put.start, pages)
+            })
         });
         let spare = if result.is_err() {
+            marks::insert(&mut state.present, stretch.clone());
             state.clear(at, stretch);
             old.max(new)
         } else {
@@ -103,13 +122,17 @@ impl Window {
 }
 
 impl State {
-    /// Empties pages, with one zap from the first that may be there to the last.
-    fn clear(&mut self, at: &Found<'_, Window>, pages: Range<usize>) {
-        if let Some(used) = marks::bounds(&self.present, pages) {
-            at.zap(used.clone());
-            marks::remove(&mut self.present, used.clone());
-            marks::remove(&mut self.held, used);
-        }
+    /// Empties pages, with one zap from the first that may be there to the last, which it
+    /// returns.
+    fn clear(&mut self, at: &Found<'_, Window>, pages: Range<usize>) -> Range<usize> {
+        let start = pages.start;
+        let Some(used) = marks::bounds(&self.present, pages) else {
+            return start..start;
+        };
+        at.zap(used.clone());
+        marks::remove(&mut self.present, used.clone());
+        marks::remove(&mut self.held, used.clone());
+        used
     }
 }
 

@@ -6,8 +6,8 @@
 //!
 //! - `device`: the face. `/dev/zcio`, its calls, its numbers.
 //! - `receive`, `transmit`: the paths, one per call.
-//! - `context`, `window`, `pool`, `source`, `fifo`, `stretch`, `writable`, `charge`: the
-//!   objects that the paths work on.
+//! - `region`, `spares`, `context`, `window`, `pool`, `source`, `fifo`, `stretch`, `writable`,
+//!   `charge`: the objects that the paths work on.
 //! - `ground`: thin wrappers over kernel C, the only place with `unsafe`.
 //! - `plan`: decisions that need no kernel; the host's tests compile it too.
 //!
@@ -37,7 +37,9 @@ mod ground;
 mod plan;
 mod pool;
 mod receive;
+mod region;
 mod source;
+mod spares;
 mod stretch;
 mod transmit;
 mod window;

@@ -4,8 +4,10 @@
 
 use super::shim;
 use crate::plan::dma::{reaches, Zone};
+use crate::plan::parts::parts;
 use crate::plan::PAGE_SIZE;
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::ptr::NonNull;
 use kernel::bindings;
 use kernel::prelude::*;
@@ -197,8 +199,8 @@ impl<'a> PageRef<'a> {
 
     /// Zeros `len` bytes at `offset`.
     ///
-    /// Only for pages that are `OwnedPage`s or judged so: the caller is the only one who can
-    /// see the page.
+    /// Only for pages that are `OwnedPage`s or judged so: nobody can see the page but the
+    /// caller, or processes that offered it.
     pub(crate) fn zero(self, offset: usize, len: usize) {
         if len > 0 && in_page(offset, len) {
             // SAFETY: The page is valid by the type invariant; the range lies inside it.
@@ -216,6 +218,8 @@ impl<'a> PageRef<'a> {
 pub(crate) struct PageList<'a> {
     pages: KVVec<NonNull<bindings::page>>,
     owned: KVVec<OwnedPage>,
+    /// Which of them are in place already: ranges that rise and do not touch.
+    in_place: KVVec<Range<usize>>,
     _borrowed: PhantomData<PageRef<'a>>,
 }
 
@@ -226,6 +230,7 @@ impl<'a> PageList<'a> {
         Ok(Self {
             pages: KVVec::with_capacity(pages, GFP_KERNEL)?,
             owned: KVVec::new(),
+            in_place: KVVec::new(),
             _borrowed: PhantomData,
         })
     }
@@ -242,6 +247,16 @@ impl<'a> PageList<'a> {
         Ok(self.pages.push(at, GFP_KERNEL)?)
     }
 
+    /// One that lies already where it is to be.
+    pub(crate) fn push_in_place(&mut self, page: OwnedPage) -> Result {
+        let at = self.pages.len();
+        match self.in_place.last_mut().filter(|last| last.end == at) {
+            Some(last) => last.end += 1,
+            None => self.in_place.push(at..at + 1, GFP_KERNEL)?,
+        }
+        self.push_owned(page)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.pages.len()
     }
@@ -253,11 +268,51 @@ impl<'a> PageList<'a> {
     }
 
     /// Those of a range, for as long as the list is there; `None` if there are not so many.
-    pub(crate) fn get(&self, range: core::ops::Range<usize>) -> Option<&[PageRef<'_>]> {
-        let pages = self.pages.get(range)?;
+    pub(crate) fn run(&self, range: Range<usize>) -> Option<Run<'_>> {
+        let pages = self.pages.get(range.clone())?;
         // SAFETY: `PageRef` is a transparent pointer to a page. By the type invariant each
         // stays referenced for `'a` or while `self` is there, and the result lives no longer.
-        Some(unsafe { core::slice::from_raw_parts(pages.as_ptr().cast(), pages.len()) })
+        let pages = unsafe { core::slice::from_raw_parts(pages.as_ptr().cast(), pages.len()) };
+        Some(Run {
+            pages,
+            first: range.start,
+            in_place: &self.in_place,
+        })
+    }
+}
+
+/// Pages that follow each other in a list, and are to in a mapping.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'p> {
+    pages: &'p [PageRef<'p>],
+    /// Number of the first in the list.
+    first: usize,
+    in_place: &'p [Range<usize>],
+}
+
+impl<'p> Run<'p> {
+    pub(crate) fn len(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// The pages of a range of it; none if there are not so many.
+    pub(crate) fn pages(&self, range: Range<usize>) -> &'p [PageRef<'p>] {
+        self.pages.get(range).unwrap_or(&[])
+    }
+
+    /// The same with no page in place any more.
+    pub(crate) fn all_new(self) -> Self {
+        Self {
+            in_place: &[],
+            ..self
+        }
+    }
+
+    /// Its parts, in order, and of each whether it is in place.
+    pub(crate) fn parts(self) -> impl Iterator<Item = (Range<usize>, bool)> + 'p {
+        let first = self.first;
+        parts(first..first + self.len(), self.in_place)
+            .map(move |(part, in_place)| (part.start - first..part.end - first, in_place))
     }
 }
 
@@ -278,7 +333,7 @@ mod tests {
     }
 
     /// Whether exactly the bytes of `range` are `inside`, and all others `outside`.
-    fn holds(page: PageRef<'_>, range: core::ops::Range<usize>, inside: u8, outside: u8) -> bool {
+    fn holds(page: PageRef<'_>, range: Range<usize>, inside: u8, outside: u8) -> bool {
         // SAFETY: The page is valid, and nobody writes to it.
         unsafe {
             let at = bindings::kmap_local_page(page.as_ptr()).cast::<u8>();
@@ -392,9 +447,10 @@ mod tests {
         list.push_owned(ours)?;
         list.push(lent.borrow())?;
         let order = [&lent, &other, &lent];
-        let listed = list.get(0..3).ok_or(EINVAL)?;
-        assert!(listed.iter().zip(order).all(|(a, b)| a.0 == b.0));
-        assert!(list.get(2..4).is_none());
+        let listed = list.run(0..3).ok_or(EINVAL)?;
+        assert!(listed.pages(0..3).iter().zip(order).all(|(a, b)| a.0 == b.0));
+        assert!(listed.parts().eq([(0..3, false)]));
+        assert!(list.run(2..4).is_none());
         assert!(list.last().is_some_and(|page| page.0 == lent.0));
         assert_eq!((list.len(), lent.refs(), other.refs()), (3, 1, 2));
         drop(list);

@@ -461,6 +461,35 @@ void zcio_zap(struct vm_area_struct *vma, unsigned long addr, unsigned long size
 	zap_special_vma_range(vma, addr, size);
 }
 
+/* A plain page with one mapping and our own reference, and no other. */
+static bool only_mapped_here(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	return !folio_test_large(folio) && !page_has_type(page) && !folio_test_anon(folio) &&
+	       !READ_ONCE(folio->mapping) && !page_private(page) &&
+	       zcio_page_holders(page) == 1 && folio_mapcount(folio) == 1;
+}
+
+/*
+ * The pages that lie at @addr of the current process and behind, up to the first that is
+ * not there: each with a reference, or NULL if somebody else has it, too. Returns how many.
+ */
+u32 zcio_pages_in_place(unsigned long addr, u32 n, struct page **pages)
+{
+	int there = get_user_pages_fast_only(addr, n, 0, pages);
+
+	if (there < 0)
+		return 0;
+	for (int i = 0; i < there; i++) {
+		if (!only_mapped_here(pages[i])) {
+			put_page(pages[i]);
+			pages[i] = NULL;
+		}
+	}
+	return there;
+}
+
 /* ---- 32-bit processes ---- */
 
 bool zcio_in_compat_syscall(void)

@@ -169,6 +169,7 @@ void zcio_vma_install(struct vm_area_struct *vma,
 bool zcio_vma_is(struct vm_area_struct *vma, const struct vm_operations_struct *ops);
 void *zcio_vma_private(struct vm_area_struct *vma);
 void zcio_zap(struct vm_area_struct *vma, unsigned long addr, unsigned long size);
+u32 zcio_pages_in_place(unsigned long addr, u32 n, struct page **pages);
 
 /* Whether the system call was made as 32-bit processes make theirs. */
 bool zcio_in_compat_syscall(void);

@@ -6,7 +6,7 @@
 //! split by `mprotect()`, but not moved, grown or inherited), and is found again by any
 //! address in it. Its object lives as long as any VMA of it does.
 
-use super::page::PageRef;
+use super::page::{OwnedPage, PageRef};
 use super::shim;
 use crate::plan::PAGE_SIZE;
 use core::marker::PhantomData;
@@ -200,6 +200,23 @@ impl<'g, T: Mapping> Found<'g, T> {
     /// in all of the mapping.
     pub(crate) fn may_be_written(&self) -> bool {
         self.vma.flags() & kernel::mm::virt::flags::MAYWRITE != 0
+    }
+
+    /// The pages from `index` on that nobody but this mapping has, each in its place of
+    /// `found`, where nothing is yet. Looks at so many as there are places, but no further
+    /// than the first that is not in the page tables.
+    ///
+    /// From then on others may get hold of them as of any page that a process has mapped.
+    pub(crate) fn sole_pages(&self, index: usize, found: &mut [Option<OwnedPage>]) {
+        let addr = self.address(index);
+        if !self.contains(addr, found.len() * PAGE_SIZE) {
+            return;
+        }
+        let pages = found.as_mut_ptr().cast();
+        // SAFETY: `Option<OwnedPage>` is a pointer to a page, with a reference that it owns, or
+        // none at all. All places are none, and the callee writes such pointers into the
+        // first of them, at most into all.
+        unsafe { shim::zcio_pages_in_place(addr, found.len() as u32, pages) };
     }
 
     /// Removes the pages `pages` from the page tables, and flushes.

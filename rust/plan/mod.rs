@@ -12,6 +12,7 @@ pub mod dma;
 pub mod lay;
 pub mod marks;
 pub mod ownership;
+pub mod parts;
 pub mod queue;
 pub mod receive;
 pub mod span;

@@ -159,6 +159,35 @@ TEST_F(limit, pages_kept_for_later_are_given_up_at_the_limit)
 	ASSERT_LT(LIMIT - PAGES - SENDS, window_pages(_metadata, z));
 }
 
+/*
+ * A call that finds the limit in the middle has emptied all its regions before it goes on, also
+ * the one whose pages lay there already.
+ */
+TEST_F(limit, copies_in_place_when_the_limit_is_found)
+{
+	enum { PAGES = 4, SPARES = 4, SENDS = LIMIT - PAGES - 2 * SPARES };
+	struct zt *z = &self->z;
+	struct iovec iov[] = { zt_iov(z->win, ZT_PAGES(SPARES)),
+			       zt_iov(z->win + ZT_PAGES(100), ZT_PAGES(20)) };
+	struct iovec now[2];
+	int big = 4 << 20;
+
+	ASSERT_EQ(0, setsockopt(z->rx, SOL_SOCKET, SO_RCVBUF, &big, sizeof(big)));
+	ASSERT_EQ(0, zcio_tune(z->ctx, &(struct zcio_tune){ .copy_threshold = 1 << 30 }));
+	z->pool = zt_pool(_metadata, z->ctx, PAGES);
+	burst(_metadata, z, SENDS);
+	zt_send(_metadata, z->tx, ZT_PAGES(SPARES), 0);
+	zt_arrived(_metadata, z->rx, ZT_PAGES(SPARES));
+	ASSERT_EQ(1, zt_take(_metadata, z->dev, z->rx, iov, 2, now, NULL, 0));
+	ASSERT_EQ(LIMIT - SPARES, zt_info(_metadata, z->ctx).pool_pages + window_pages(_metadata, z));
+	zt_send(_metadata, z->tx, ZT_PAGES(20), 7);
+	zt_arrived(_metadata, z->rx, ZT_PAGES(20));
+	ASSERT_EQ(2, zt_take(_metadata, z->dev, z->rx, iov, 2, now, NULL, 0));
+	ASSERT_EQ(now[0].iov_len, zt_same(now[0].iov_base, now[0].iov_len, 7));
+	ASSERT_EQ(now[1].iov_len, zt_same(now[1].iov_base, now[1].iov_len, 7 + now[0].iov_len));
+	ASSERT_EQ(20, window_pages(_metadata, z));
+}
+
 /* Which of the regions holds what is missing for the others does not matter. */
 TEST_F(limit, regions_that_free_each_other_in_any_order)
 {

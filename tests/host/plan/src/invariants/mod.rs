@@ -9,6 +9,7 @@ extern crate std;
 pub mod dma;
 pub mod marks;
 pub mod ownership;
+pub mod parts;
 pub mod ranges;
 pub mod receive;
 pub mod transmit;
