@@ -37,7 +37,8 @@ FIXTURE_SETUP(spares)
 {
 	zt_open(_metadata, &self->z, 0, 0);
 	self->writable = variant->writable;
-	self->z.win = zcio_window(self->z.ctx, ZT_PAGES(WINDOW), variant->writable);
+	self->z.win = zcio_window(self->z.ctx, ZT_PAGES(WINDOW),
+				  variant->writable ? ZCIO_WINDOW_WRITABLE : 0);
 	ASSERT_NE(NULL, self->z.win);
 	zt_tcp(_metadata, variant->path, &self->z.rx, &self->z.tx);
 	threshold(_metadata, self, 1 << 30);
