@@ -11,7 +11,7 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 
-/// Receives of fewer bytes than this are copied, unless the context says otherwise.
+/// Calls that move fewer bytes than this copy them, unless the context says otherwise.
 ///
 /// Every payload is delivered by putting a page into the window, copied or not, so the
 /// copy only adds to it: nothing is gained by it until windows keep pages for copies.
@@ -64,7 +64,7 @@ impl Context {
         self.within_limit(|| self.account.charge(holder, n))
     }
 
-    /// Receives of fewer bytes are copied.
+    /// Calls that move fewer bytes copy them.
     pub(crate) fn threshold(&self) -> u64 {
         self.threshold.load(Relaxed)
     }

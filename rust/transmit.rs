@@ -7,6 +7,9 @@
 //! last give back what it did not take. A page that somebody else still holds (a read in
 //! flight, say) is copied: only then is it certain that nobody changes what is sent.
 //!
+//! Of a call with few bytes, the stack copies them, and the areas are cleared where they are:
+//! that is less than to swap a page.
+//!
 //! With `ZCIO_KEEP` the stack gets references to the pages where they are, and nothing is
 //! swapped or given back. It is told that they may change.
 //!
@@ -22,9 +25,9 @@ use crate::ground::errno;
 use crate::ground::frame;
 use crate::ground::page::OwnedPage;
 use crate::ground::route::Route;
-use crate::ground::socket::{Kind, Locked, PageVec, SendFlags, Socket, Tcp};
+use crate::ground::socket::{Hand, Kind, Locked, PageVec, SendFlags, Socket, Tcp};
 use crate::ground::uapi::{self, Payload, Writev};
-use crate::ground::vma::{self, Kept};
+use crate::ground::vma::{self, Found, Kept};
 use crate::plan::area::{self, Area, Rooms};
 use crate::plan::ownership::Why;
 use crate::plan::transmit::{batch, fate, Fate};
@@ -99,11 +102,21 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
         nonblock: args.flags & uapi::DONTWAIT != 0 || socket.nonblocking(),
         more: args.flags & uapi::MORE != 0,
         nosignal: args.flags & uapi::NOSIGNAL != 0,
-        sealed: !keep,
+        pages: if keep { Hand::Shared } else { Hand::Sealed },
     };
     let moved = KVVec::from_elem(Moved::default(), count, GFP_KERNEL)?;
     let outcome = match kind {
-        Kind::Stream(tcp) => stream(tcp, &areas, flags, route, moved)?,
+        Kind::Stream(tcp) => {
+            let bytes = areas.iter().map(|area| area.len as u64).sum::<u64>();
+            let flags = SendFlags {
+                pages: match bytes < context.threshold() && !keep {
+                    true => Hand::Copied,
+                    false => flags.pages,
+                },
+                ..flags
+            };
+            stream(tcp, &areas, flags, route, moved)?
+        }
         Kind::Datagrams(socket) => {
             datagram::send(socket, &areas, args.segment as u16, flags, route, moved)?
         }
@@ -140,7 +153,7 @@ fn stream(
     let since = locked.now();
     locked.wait_space(flags.nonblock)?;
     let mut sender = Sender {
-        gathers: locked.gathers(flags.sealed),
+        gathers: locked.gathers(flags.pages == Hand::Sealed),
         route,
         locked,
         since,
@@ -195,7 +208,7 @@ impl Sender<'_> {
         while from < areas.len() {
             let rest = areas.get(from..).ok_or(EINVAL)?;
             self.locked.check()?;
-            let batch = Batch::new(rest, self.flags)?;
+            let batch = Batch::new(rest, self.flags.pages)?;
             let next = from + batch.areas.len();
             let flags = SendFlags {
                 more: self.flags.more || next < areas.len(),
@@ -203,7 +216,7 @@ impl Sender<'_> {
                 nosignal: self.flags.nosignal || self.bytes > 0,
                 // SO_SNDTIMEO is for all batches together.
                 nonblock: self.flags.nonblock || self.locked.timed_out(self.since),
-                ..self.flags
+                pages: batch.hand,
             };
             let want = batch.areas.iter().map(|a| a.len).sum::<usize>();
             let sent = batch.send(self, flags, from)?;
@@ -234,37 +247,55 @@ struct Piece {
 struct Batch<'a> {
     areas: &'a [Area],
     pool: Kept<Pool>,
-    /// Where each of the areas lies in the mapping, if their pages were swapped out. Empty
-    /// if they stay, and `pages` are further references to them.
+    /// Whether the pages were swapped out; if they stay, `pages` are further references to
+    /// them.
+    hand: Hand,
+    /// Where each of the areas lies in the mapping; empty if they stay as they are.
     slots: KVVec<Slots>,
     /// The payload's pages, area by area.
     pages: KVVec<OwnedPage>,
 }
 
 impl<'a> Batch<'a> {
-    /// As many of `areas` as go into one batch: swapped out, unless they are to stay.
-    fn new(areas: &'a [Area], flags: SendFlags) -> Result<Self> {
-        let batch = match flags.sealed {
-            true => Self::swap_out(areas)?,
-            false => Self::share(areas)?,
+    /// As many of `areas` as go into one batch: swapped out, unless they are to stay. Pages
+    /// that somebody else holds cannot be cleared where they are, so they are not copied.
+    fn new(areas: &'a [Area], hand: Hand) -> Result<Self> {
+        let batch = match hand {
+            Hand::Sealed => Self::swap_out(areas)?,
+            Hand::Shared => Self::share(areas, hand)?,
+            Hand::Copied => match Self::share(areas, hand)? {
+                batch if batch.alone() => batch,
+                _ => Self::swap_out(areas)?,
+            },
         };
         reached(Point::WritevSwapped);
         Ok(batch)
     }
 
+    /// Whether only the pool has the pages, beside our references.
+    fn alone(&self) -> bool {
+        self.pages.iter().all(|page| page.holders() == 2)
+    }
+
     /// Takes references to the pages of as many of `areas` as go into one batch; the pages
     /// stay where they are.
-    fn share(areas: &'a [Area]) -> Result<Self> {
+    fn share(areas: &'a [Area], hand: Hand) -> Result<Self> {
         let task = kernel::current!();
         let mm = task.mm().ok_or(EFAULT)?;
         let most = batch(areas.iter().map(|a| a.used), BATCH_PAGES);
         let need = areas.iter().take(most).map(|a| a.used).sum::<usize>();
         let mut pages = KVVec::with_capacity(need, GFP_KERNEL)?;
+        let cleared = if hand == Hand::Copied { most } else { 0 };
+        let mut slots = KVVec::with_capacity(cleared, GFP_KERNEL)?;
 
         let lock = mm.mmap_read_lock();
         let (pool, areas) = first_pool(&lock, areas, most)?;
         let base = areas.first().ok_or(EFAULT)?.base;
         let found = vma::find::<Pool>(&lock, base).ok_or(EFAULT)?;
+        for place in areas.iter().take(cleared).map(|area| place(&found, area)) {
+            // There is room for all of them.
+            let _ = slots.push_within_capacity(place);
+        }
         pool.share(
             areas.iter().flat_map(|area| payload_pages(&found, area)),
             &mut pages,
@@ -272,7 +303,8 @@ impl<'a> Batch<'a> {
         Ok(Self {
             areas,
             pool,
-            slots: KVVec::new(),
+            hand,
+            slots,
             pages,
         })
     }
@@ -295,12 +327,7 @@ impl<'a> Batch<'a> {
             let lock = mm.mmap_read_lock();
             match vma::find::<Pool>(&lock, base).filter(|found| found.is(&pool)) {
                 Some(found) => {
-                    for area in areas {
-                        let start = found.index(area.base);
-                        let place = Slots {
-                            area: start..start + area.pages,
-                            payload: payload_pages(&found, area),
-                        };
+                    for place in areas.iter().map(|area| place(&found, area)) {
                         // There is room for all of them.
                         let _ = slots.push_within_capacity(place);
                     }
@@ -314,6 +341,7 @@ impl<'a> Batch<'a> {
         Ok(Self {
             areas,
             pool,
+            hand: Hand::Sealed,
             slots,
             pages,
         })
@@ -334,7 +362,7 @@ impl<'a> Batch<'a> {
     /// Hands the pages to the stack. Returns the bytes it took; what it did not take is
     /// back in its area.
     fn send(self, sender: &mut Sender<'_>, flags: SendFlags, from: usize) -> Result<usize> {
-        let copies = self.seal(flags);
+        let copies = self.seal();
         let result = match &copies {
             Ok(copies) => self.hand_over(&mut sender.locked, flags, copies),
             Err(e) => Err(*e),
@@ -351,6 +379,10 @@ impl<'a> Batch<'a> {
         // Those that went come first: whole, and at most one in part.
         let mut went = Self::taken(self.areas, sent);
         let whole = whole(self.areas, sent);
+        if self.hand == Hand::Copied {
+            self.clear(sent, whole);
+            return result;
+        }
         self.settle(whole, pinned, |_, piece| {
             let (_, bytes) = went.next()?;
             Some((piece.offset + bytes, piece.len - bytes))
@@ -370,7 +402,9 @@ impl<'a> Batch<'a> {
     ) -> Option<Why> {
         let reach = route.reach();
         let reached = || self.pages.get(page).is_some_and(|page| page.within(reach));
-        if is_copied(copies, page) {
+        if self.hand == Hand::Copied {
+            Some(Why::Small)
+        } else if is_copied(copies, page) {
             Some(Why::Pinned)
         } else if !gathers {
             Some(Why::Device)
@@ -411,8 +445,8 @@ impl<'a> Batch<'a> {
 
     /// Seals the pages that are out of the mapping, and copies those that somebody else
     /// holds; `None` for all others.
-    fn seal(&self, flags: SendFlags) -> Result<Copies> {
-        if !flags.sealed {
+    fn seal(&self) -> Result<Copies> {
+        if self.hand != Hand::Sealed {
             return Ok(KVVec::new());
         }
         let mut copies = KVVec::with_capacity(self.pages.len(), GFP_KERNEL)?;
@@ -456,6 +490,19 @@ impl<'a> Batch<'a> {
         locked.send(&mut vec, flags)
     }
 
+    /// Clears what was copied of the first `sent` bytes, with all of the `whole` areas that
+    /// went.
+    fn clear(&self, sent: usize, whole: usize) {
+        for slots in self.slots.iter().take(whole) {
+            self.pool.clear(slots.area.clone());
+        }
+        for ((piece, bytes), page) in Self::taken(self.areas, sent).zip(&self.pages) {
+            if piece.payload >= whole {
+                page.zero(piece.offset, bytes);
+            }
+        }
+    }
+
     /// Gives every page that was swapped out its due, after the first `whole` payloads went,
     /// and the `copies` that went in the place of some.
     /// `gone` says of each page whether it stays with the stack, and then which of its bytes
@@ -470,10 +517,11 @@ impl<'a> Batch<'a> {
         let Self {
             areas,
             pool,
+            hand,
             slots,
             pages,
         } = self;
-        if slots.is_empty() {
+        if hand != Hand::Sealed {
             return;
         }
         pool.went(copies.into_iter().flatten());
@@ -505,6 +553,15 @@ impl<'a> Batch<'a> {
             pool.clear(slots.area.start..slots.payload.start);
             pool.clear(slots.payload.end..slots.area.end);
         }
+    }
+}
+
+/// Where an area lies in its pool.
+fn place(found: &Found<'_, Pool>, area: &Area) -> Slots {
+    let start = found.index(area.base);
+    Slots {
+        area: start..start + area.pages,
+        payload: payload_pages(found, area),
     }
 }
 

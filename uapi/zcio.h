@@ -56,7 +56,7 @@
 
 /*
  * Why payload bytes were copied and not mapped (bits: one payload can have many):
- * SMALL	below the context's copy threshold
+ * SMALL	the call moves fewer bytes than the context's copy threshold
  * LINEAR	the driver put them beside the headers, not in pages; writev: a frame's
  *		link header, which the kernel wants beside its own
  * SHARED	part of a page whose other bytes may be a stranger's
@@ -238,7 +238,7 @@ struct zcio_counters {
  * @tail_room: bytes it must have behind it
  * @max_window: most bytes one window can have
  * @max_pool: most bytes one pool can have
- * @copy_threshold: a receive of fewer bytes than this is copied (see ZCIO_IOC_TUNE)
+ * @copy_threshold: a call that moves fewer bytes than this copies (see ZCIO_IOC_TUNE)
  * @window_pages: pages this context's windows hold now
  * @pool_pages: pages this context's pools hold now, those on their way to a peer
  *	included
@@ -280,8 +280,9 @@ struct zcio_info {
 
 /**
  * struct zcio_tune - argument of ZCIO_IOC_TUNE: change a context's settings
- * @copy_threshold: receives of fewer bytes than this are copied; 0 maps all that
- *	can be mapped
+ * @copy_threshold: a call that moves fewer bytes than this copies them: as many as are
+ *	received at once, of datagrams each by itself; or, over TCP and without ZCIO_KEEP,
+ *	as are to be sent. All else stays as it is. 0 copies only what cannot be mapped
  * @reserved: zero
  */
 struct zcio_tune {

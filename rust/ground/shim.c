@@ -329,10 +329,11 @@ bool zcio_tcp_gathers(struct socket *sock, bool sealed)
  * may change, and copies them where they must not.
  */
 long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
-			 size_t len, bool nonblock, bool more, bool nosignal, bool sealed)
+			 size_t len, bool nonblock, bool more, bool nosignal, bool splice,
+			 bool sealed)
 {
 	struct msghdr msg = {
-		.msg_flags = MSG_SPLICE_PAGES |
+		.msg_flags = (splice ? MSG_SPLICE_PAGES : 0) |
 			     (sealed ? MSG_NO_SHARED_FRAGS : 0) |
 			     (nonblock ? MSG_DONTWAIT : 0) |
 			     (more ? MSG_MORE : 0) |

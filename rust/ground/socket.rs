@@ -223,8 +223,8 @@ impl Locked<'_> {
         unsafe { shim::zcio_tcp_gathers(self.tcp.as_ptr(), sealed) }
     }
 
-    /// Sends the pieces, in order, by reference: the stack takes references to the pages
-    /// of its own. Returns how many bytes were taken. The lock is released while
+    /// Sends the pieces, in order. By reference, unless they are to be copied: the stack
+    /// takes references to the pages of its own. Returns how many bytes were taken. The lock is released while
     /// waiting for room, unless `nonblock`.
     pub(crate) fn send(&mut self, pieces: &mut PageVec<'_>, how: SendFlags) -> Result<usize> {
         // SAFETY: The lock is held; the vector describes `len` bytes in pages that stay
@@ -238,7 +238,8 @@ impl Locked<'_> {
                 how.nonblock,
                 how.more,
                 how.nosignal,
-                how.sealed,
+                how.pages != Hand::Copied,
+                how.pages == Hand::Sealed,
             )
         };
         if n < 0 {
@@ -255,7 +256,18 @@ impl Drop for Locked<'_> {
     }
 }
 
-/// How to send: `MSG_DONTWAIT`, `MSG_MORE`, `MSG_NOSIGNAL`, `MSG_NO_SHARED_FRAGS`.
+/// How the stack gets the bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hand {
+    /// The pages themselves, to which nobody can write any more (`MSG_NO_SHARED_FRAGS`).
+    Sealed,
+    /// The pages themselves, which may change.
+    Shared,
+    /// It copies them, as `sendmsg()` does.
+    Copied,
+}
+
+/// How to send: `MSG_DONTWAIT`, `MSG_MORE`, `MSG_NOSIGNAL`, and with what pages.
 #[derive(Clone, Copy)]
 pub(crate) struct SendFlags {
     /// Do not wait for room.
@@ -264,8 +276,8 @@ pub(crate) struct SendFlags {
     pub(crate) more: bool,
     /// No SIGPIPE.
     pub(crate) nosignal: bool,
-    /// Nobody can write to the pages any more.
-    pub(crate) sealed: bool,
+    /// What becomes of the pages.
+    pub(crate) pages: Hand,
 }
 
 /// Pieces of pages, to be sent in order.

@@ -78,10 +78,11 @@ static void holds(struct __test_metadata *_metadata, spares *self, uint64_t page
 {
 	uint64_t now = zt_info(_metadata, self->z.ctx).window_pages;
 
-	if (self->writable)
+	if (self->writable) {
 		ASSERT_LE(pages, now);
-	else
+	} else {
 		ASSERT_EQ(pages, now);
+	}
 }
 
 TEST_F(spares, are_the_same_frames_call_after_call)

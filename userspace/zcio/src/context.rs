@@ -65,7 +65,7 @@ impl Context {
         self.ask(Some(socket.as_fd()))
     }
 
-    /// Lets receives of fewer than `bytes` bytes be copied; 0 maps all that can be.
+    /// Lets calls that move fewer than `bytes` bytes copy them; 0 copies only what must be.
     pub fn set_copy_threshold(&self, bytes: u64) -> Result<()> {
         let tune = abi::Tune { copy_threshold: bytes, ..Default::default() };
         sys::tune(self.device(), tune).map_err(|error| Error::new(Operation::Control, error))
@@ -135,7 +135,7 @@ pub struct Info {
     pub max_window: u64,
     /// Most bytes of one pool.
     pub max_pool: u64,
-    /// Receives of fewer bytes are copied.
+    /// Calls that move fewer bytes copy them.
     pub copy_threshold: u64,
     /// Pages that this context's windows hold.
     pub window_pages: u64,
