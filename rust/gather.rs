@@ -18,6 +18,10 @@ use kernel::prelude::*;
 /// Most pages that one call places; what is behind them waits for the next call.
 pub(crate) const MAX_PAGES: usize = 1 << 14;
 
+/// How many segments or payloads a list has room for at first. It grows where there are more:
+/// what is allocated is also cleared, on most kernels, and most calls need little.
+const AT_FIRST: usize = 8;
+
 /// A segment that comes next.
 #[derive(Clone, Copy)]
 pub(crate) struct Incoming<'q> {
@@ -96,8 +100,8 @@ impl<'q> Batch<'q> {
         let guess = guess.min(most);
         let mut batch = Batch {
             pages: PageList::with_capacity(guess)?,
-            regions: KVVec::with_capacity(room.len(), GFP_KERNEL)?,
-            payloads: KVVec::with_capacity(room.len(), GFP_KERNEL)?,
+            regions: KVVec::with_capacity(room.len().min(AT_FIRST), GFP_KERNEL)?,
+            payloads: KVVec::with_capacity(room.len().min(AT_FIRST), GFP_KERNEL)?,
             all: true,
             stale: None,
         };
@@ -264,8 +268,8 @@ struct Run<'q> {
 impl<'q> Run<'q> {
     fn new() -> Result<Self> {
         Ok(Self {
-            incoming: KVVec::with_capacity(queue::MAX_RUN, GFP_KERNEL)?,
-            seen: KVVec::with_capacity(queue::MAX_RUN, GFP_KERNEL)?,
+            incoming: KVVec::with_capacity(AT_FIRST, GFP_KERNEL)?,
+            seen: KVVec::with_capacity(AT_FIRST, GFP_KERNEL)?,
         })
     }
 
