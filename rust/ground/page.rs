@@ -448,7 +448,11 @@ mod tests {
         list.push(lent.borrow())?;
         let order = [&lent, &other, &lent];
         let listed = list.run(0..3).ok_or(EINVAL)?;
-        assert!(listed.pages(0..3).iter().zip(order).all(|(a, b)| a.0 == b.0));
+        assert!(listed
+            .pages(0..3)
+            .iter()
+            .zip(order)
+            .all(|(a, b)| a.0 == b.0));
         assert!(listed.parts().eq([(0..3, false)]));
         assert!(list.run(2..4).is_none());
         assert!(list.last().is_some_and(|page| page.0 == lent.0));
