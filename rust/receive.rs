@@ -19,6 +19,7 @@ use crate::ground::uapi::{self, IoVec, Payload, Readv};
 use crate::ground::vma::{self, Found};
 use crate::plan::ownership::fact;
 use crate::plan::queue::most_payloads;
+use crate::plan::small::{call_is_small, datagram_is_small};
 use crate::plan::PAGE_SIZE;
 use crate::region::{check_regions, room, Region};
 use crate::spares::Spares;
@@ -96,7 +97,8 @@ impl Call<'_> {
             return Ok((Moved::default(), 0));
         }
         let done = {
-            let also = self.small(ready);
+            let threshold = self.target.context.threshold();
+            let also = small(call_is_small(threshold, ready as u64));
             let incoming = locked.queue();
             let incoming = incoming.map(|segment| Incoming::new(segment, 0, false, also));
             let guess = ready / PAGE_SIZE * 3 / 2 + 2;
@@ -121,16 +123,20 @@ impl Call<'_> {
         }
         let mut incoming = KVVec::with_capacity(taken.all().len(), GFP_KERNEL)?;
         let mut told = KVVec::with_capacity(taken.all().len(), GFP_KERNEL)?;
-        for (number, datagram) in taken.all().iter().enumerate() {
-            let description = datagram.describe();
-            let also = self.small(description.len as usize);
+        for datagram in taken.all() {
+            told.push(datagram.describe(), GFP_KERNEL)?;
+        }
+        let all = told.iter().map(|one: &Description| one.len as u64).sum();
+        let threshold = self.target.context.threshold();
+        for (number, (datagram, description)) in taken.all().iter().zip(&told).enumerate() {
+            let len = description.len as u64;
+            let also = small(datagram_is_small(threshold, all, len));
             let empty = (description.len == 0).then(Segment::empty);
             let segments = Iterator::chain(datagram.segments()?, empty);
             for (i, segment) in segments.enumerate() {
                 let next = Incoming::new(segment, number, i == 0, also);
                 incoming.push(next, GFP_KERNEL)?;
             }
-            told.push(description, GFP_KERNEL)?;
         }
         let gather = |also| {
             let incoming = incoming.iter().map(|next: &Incoming<'_>| next.with(also));
@@ -169,15 +175,6 @@ impl Call<'_> {
         drop(incoming);
         taken.consume();
         Ok(done)
-    }
-
-    /// What is to be known of bytes below the threshold.
-    fn small(&self, len: usize) -> u32 {
-        if (len as u64) < self.target.context.threshold() {
-            fact::SMALL
-        } else {
-            0
-        }
     }
 
     /// Maps the pages of a batch and tells user space where the payloads lie, with what
@@ -229,6 +226,15 @@ impl Call<'_> {
             iov.push(place, GFP_KERNEL)?;
         }
         uapi::write_iovecs(self.args.iov as usize, &iov)
+    }
+}
+
+/// What is to be known of bytes that are copied for being few, or are not.
+fn small(is: bool) -> u32 {
+    if is {
+        fact::SMALL
+    } else {
+        0
     }
 }
 

@@ -30,6 +30,7 @@ use crate::ground::uapi::{self, Payload, Writev};
 use crate::ground::vma::{self, Found, Kept};
 use crate::plan::area::{self, Area, Rooms};
 use crate::plan::ownership::Why;
+use crate::plan::small::call_is_small;
 use crate::plan::transmit::{batch, fate, Fate};
 use crate::plan::PAGE_SIZE;
 use crate::pool::Pool;
@@ -109,7 +110,7 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
         Kind::Stream(tcp) => {
             let bytes = areas.iter().map(|area| area.len as u64).sum::<u64>();
             let flags = SendFlags {
-                pages: match bytes < context.threshold() && !keep {
+                pages: match call_is_small(context.threshold(), bytes) && !keep {
                     true => Hand::Copied,
                     false => flags.pages,
                 },

@@ -280,9 +280,10 @@ struct zcio_info {
 
 /**
  * struct zcio_tune - argument of ZCIO_IOC_TUNE: change a context's settings
- * @copy_threshold: a call that moves fewer bytes than this copies them: as many as are
- *	received at once, of datagrams each by itself; or, over TCP and without ZCIO_KEEP,
- *	as are to be sent. All else stays as it is. 0 copies only what cannot be mapped
+ * @copy_threshold: a call that moves fewer bytes than this copies them: that receives so
+ *	much at once, or is to send so much over TCP without ZCIO_KEEP. Of many datagrams
+ *	received at once those are copied that are smaller than it and than a page. 0
+ *	copies only what cannot be mapped
  * @reserved: zero
  */
 struct zcio_tune {

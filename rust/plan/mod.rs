@@ -15,6 +15,7 @@ pub mod ownership;
 pub mod parts;
 pub mod queue;
 pub mod receive;
+pub mod small;
 pub mod span;
 pub mod transmit;
 

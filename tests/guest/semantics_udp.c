@@ -246,23 +246,35 @@ TEST_F(udp, timestamp_is_told_if_asked_for)
 	}
 }
 
-TEST_F(udp, copy_threshold_is_about_the_datagram)
+TEST_F(udp, copy_threshold_is_about_the_call_and_the_page)
 {
-	struct zcio_tune tune = { .copy_threshold = 5000 };
+	struct zcio_tune tune = { .copy_threshold = 20000 };
 	struct dg *d = &self->d;
 
 	ASSERT_EQ(0, zcio_tune(d->z.ctx, &tune));
-	/* Both wait, in sum more than the threshold: it is each one's length that counts. */
-	dg_send(_metadata, d, 4999);
+	/* In sum less than the threshold. */
 	dg_send(_metadata, d, 4998);
 	dg_arrived(_metadata, d);
+	dg_call(_metadata, d, 8, 2);
+	ASSERT_EQ(ZCIO_WHY_SMALL, d->why);
+	/* In sum more: those that are less than a page are copied still. */
+	for (int i = 0; i < 6; i++)
+		dg_send(_metadata, d, 4095);
+	dg_arrived(_metadata, d);
 	while (d->got < d->sent) {
-		dg_call(_metadata, d, 8, 2);
+		dg_call(_metadata, d, 16, 2);
 		ASSERT_EQ(ZCIO_WHY_SMALL, d->why);
 	}
 	ASSERT_EQ(0, d->mapped);
-	dg_send(_metadata, d, 5000);
-	dg_call(_metadata, d, 8, 2);
+	for (int i = 0; i < 6; i++)
+		dg_send(_metadata, d, 5000);
+	dg_arrived(_metadata, d);
+	ASSERT_EQ(6, dg_call(_metadata, d, 32, 2));
+	ASSERT_EQ(0, d->why & ZCIO_WHY_SMALL);
+	/* One as large as the threshold. */
+	dg_send(_metadata, d, 20000);
+	dg_arrived(_metadata, d);
+	dg_call(_metadata, d, 16, 2);
 	ASSERT_EQ(0, d->why & ZCIO_WHY_SMALL);
 }
 
