@@ -54,8 +54,8 @@ ONE_PAGE = 4096 + 52
 DATAGRAM_JOBS = ("udp_receive", "udp_send")
 
 # The ways of a curve: ours that are meant for a stream, and the one that copies.
-RECEIVE_CURVE = ("readv", "zc_readv")
-SEND_CURVE = ("writev", "zc_writev", "zc_writev_many", "zc_keep")
+RECEIVE_CURVE = ("readv", "zc_readv", "zc_readv_map")
+SEND_CURVE = ("writev", "zc_writev", "zc_writev_swap", "zc_writev_many", "zc_keep")
 SEND_SWAP = ("writev", "zc_writev")
 
 

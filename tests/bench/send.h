@@ -84,6 +84,7 @@ void tcp_send_zerocopy(struct bench *b);
 void tcp_send_uring(struct bench *b);
 void tcp_send_vmsplice(struct bench *b);
 void tcp_send_zc_writev(struct bench *b);
+void tcp_send_zc_writev_swap(struct bench *b);
 void tcp_send_zc_writev_many(struct bench *b);
 void tcp_send_zc_keep(struct bench *b);
 

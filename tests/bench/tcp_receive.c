@@ -43,6 +43,8 @@ static const struct way ways[] = {
 	{ "readv", "readv into one buffer", by_readv },
 	{ "zc_readv", "zc_readv of what is queued, into regions of a window for two requests and more",
 	  receive_by_zc_readv },
+	{ "zc_readv_map", "the same with a copy threshold of 0: all is mapped that can be",
+	  receive_by_zc_readv_map },
 	{ "zc_readv_one", "the same into regions for one request (a page at least): about as much a call as readv takes",
 	  receive_by_zc_readv_one },
 	{ "tcp_zerocopy", "getsockopt(TCP_ZEROCOPY_RECEIVE), readv of what it cannot map",

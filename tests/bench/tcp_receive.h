@@ -21,6 +21,7 @@ static inline size_t room(const struct bench *b)
 void want(struct bench *b);
 
 void receive_by_zc_readv(struct bench *b);
+void receive_by_zc_readv_map(struct bench *b);
 void receive_by_zc_readv_one(struct bench *b);
 void receive_by_tcp_zerocopy(struct bench *b);
 void receive_by_io_uring(struct bench *b);

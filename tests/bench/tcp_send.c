@@ -79,6 +79,8 @@ static const struct way ways[] = {
 	{ "vmsplice", "vmsplice of buffers in turn into a pipe, splice from there", tcp_send_vmsplice },
 	{ "sendfile", "sendfile from a file in memory; static content", by_sendfile },
 	{ "zc_writev", "zcio_writev of one area, which is written again at once", tcp_send_zc_writev },
+	{ "zc_writev_swap", "the same with a copy threshold of 0: pages are swapped however little they hold",
+	  tcp_send_zc_writev_swap },
 	{ "zc_writev_many", "the same, a request being elements of 16 KB", tcp_send_zc_writev_many },
 	{ "zc_keep", "zcio_writev with ZCIO_KEEP; static content", tcp_send_zc_keep },
 };

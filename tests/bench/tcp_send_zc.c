@@ -6,12 +6,14 @@
 #define ELEMENT		(16UL << 10)
 
 /* One area, which is written again at once; with --room as many in turn as that holds. */
-static void in_elements(struct bench *b, size_t element)
+static void in_elements(struct bench *b, size_t element, bool swap)
 {
 	size_t stride = PAGES(b->size), areas = b->room > stride ? b->room / stride : 1;
 	struct zc_sender z;
 
 	zc_sender_open(&z, b->fds[0], areas * stride);
+	if (swap && zcio_tune(z.ctx, &(struct zcio_tune){ .copy_threshold = 0 }))
+		die("the copy threshold");
 	bench_start(b);
 	for (size_t i = 0; b->moved < b->bytes; i = (i + 1) % areas) {
 		struct iovec iov[ZCIO_MAX_ELEMENTS][2];
@@ -34,14 +36,19 @@ static void in_elements(struct bench *b, size_t element)
 
 void tcp_send_zc_writev(struct bench *b)
 {
-	in_elements(b, b->size);
+	in_elements(b, b->size, false);
+}
+
+void tcp_send_zc_writev_swap(struct bench *b)
+{
+	in_elements(b, b->size, true);
 }
 
 void tcp_send_zc_writev_many(struct bench *b)
 {
 	if (b->size > ZCIO_MAX_ELEMENTS * ELEMENT)
 		unable(b, "a call has at most %d elements", ZCIO_MAX_ELEMENTS);
-	in_elements(b, ELEMENT);
+	in_elements(b, ELEMENT, false);
 }
 
 /*
