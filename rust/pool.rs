@@ -316,6 +316,23 @@ impl Pool {
         Ok(count)
     }
 
+    /// Writes zeros to `len` bytes from `offset` of page `first` on, which may lie in several
+    /// pages.
+    pub(crate) fn zero(&self, first: usize, offset: usize, len: usize) {
+        let state = self.state.lock();
+        let (mut from, end) = (offset, offset + len);
+        for page in state.slots.get(first..).into_iter().flatten() {
+            if from >= end {
+                return;
+            }
+            let here = (PAGE_SIZE - from % PAGE_SIZE).min(end - from);
+            if let Some(page) = page {
+                page.zero(from % PAGE_SIZE, here);
+            }
+            from += here;
+        }
+    }
+
     /// Writes zeros to pages that were not swapped: head and tail room of what was sent.
     pub(crate) fn clear(&self, pages: Range<usize>) {
         let state = self.state.lock();

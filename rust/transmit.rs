@@ -7,17 +7,15 @@
 //! last give back what it did not take. A page that somebody else still holds (a read in
 //! flight, say) is copied: only then is it certain that nobody changes what is sent.
 //!
-//! Of a call with few bytes, the stack copies them, and the areas are cleared where they are:
-//! that is less than to swap a page.
-//!
 //! With `ZCIO_KEEP` the stack gets references to the pages where they are, and nothing is
 //! swapped or given back. It is told that they may change.
 //!
-//! What differs for sockets that keep boundaries is in `datagram`; what is found out before
-//! anything is sent, in `areas`.
+//! What differs for sockets that keep boundaries is in `datagram`, for few bytes in `small`;
+//! what is found out before anything is sent, in `areas`.
 
 mod areas;
 mod datagram;
+mod small;
 
 use crate::context::{Done, Moved};
 use crate::ground::debug::{reached, Point};
@@ -25,7 +23,7 @@ use crate::ground::errno;
 use crate::ground::frame;
 use crate::ground::page::OwnedPage;
 use crate::ground::route::Route;
-use crate::ground::socket::{Hand, Kind, Locked, PageVec, SendFlags, Socket, Tcp};
+use crate::ground::socket::{Kind, Locked, PageVec, SendFlags, Socket, Tcp};
 use crate::ground::uapi::{self, Payload, Writev};
 use crate::ground::vma::{self, Found, Kept};
 use crate::plan::area::{self, Area, Rooms};
@@ -103,20 +101,17 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
         nonblock: args.flags & uapi::DONTWAIT != 0 || socket.nonblocking(),
         more: args.flags & uapi::MORE != 0,
         nosignal: args.flags & uapi::NOSIGNAL != 0,
-        pages: if keep { Hand::Shared } else { Hand::Sealed },
+        sealed: !keep,
     };
     let moved = KVVec::from_elem(Moved::default(), count, GFP_KERNEL)?;
     let outcome = match kind {
         Kind::Stream(tcp) => {
-            let bytes = areas.iter().map(|area| area.len as u64).sum::<u64>();
-            let flags = SendFlags {
-                pages: match call_is_small(context.threshold(), bytes) && !keep {
-                    true => Hand::Copied,
-                    false => flags.pages,
-                },
-                ..flags
-            };
-            stream(tcp, &areas, flags, route, moved)?
+            let bytes = areas.iter().map(|area| area.len as u64).sum();
+            let small = call_is_small(context.threshold(), bytes) && !keep;
+            match small.then(|| small::places(&areas)).transpose()?.flatten() {
+                Some(places) => small::send(tcp, &areas, places, flags, moved)?,
+                None => stream(tcp, &areas, flags, route, moved)?,
+            }
         }
         Kind::Datagrams(socket) => {
             datagram::send(socket, &areas, args.segment as u16, flags, route, moved)?
@@ -154,7 +149,7 @@ fn stream(
     let since = locked.now();
     locked.wait_space(flags.nonblock)?;
     let mut sender = Sender {
-        gathers: locked.gathers(flags.pages == Hand::Sealed),
+        gathers: locked.gathers(flags.sealed),
         route,
         locked,
         since,
@@ -209,7 +204,7 @@ impl Sender<'_> {
         while from < areas.len() {
             let rest = areas.get(from..).ok_or(EINVAL)?;
             self.locked.check()?;
-            let batch = Batch::new(rest, self.flags.pages)?;
+            let batch = Batch::new(rest, self.flags)?;
             let next = from + batch.areas.len();
             let flags = SendFlags {
                 more: self.flags.more || next < areas.len(),
@@ -217,7 +212,7 @@ impl Sender<'_> {
                 nosignal: self.flags.nosignal || self.bytes > 0,
                 // SO_SNDTIMEO is for all batches together.
                 nonblock: self.flags.nonblock || self.locked.timed_out(self.since),
-                pages: batch.hand,
+                ..self.flags
             };
             let want = batch.areas.iter().map(|a| a.len).sum::<usize>();
             let sent = batch.send(self, flags, from)?;
@@ -248,55 +243,37 @@ struct Piece {
 struct Batch<'a> {
     areas: &'a [Area],
     pool: Kept<Pool>,
-    /// Whether the pages were swapped out; if they stay, `pages` are further references to
-    /// them.
-    hand: Hand,
-    /// Where each of the areas lies in the mapping; empty if they stay as they are.
+    /// Where each of the areas lies in the mapping, if their pages were swapped out. Empty
+    /// if they stay, and `pages` are further references to them.
     slots: KVVec<Slots>,
     /// The payload's pages, area by area.
     pages: KVVec<OwnedPage>,
 }
 
 impl<'a> Batch<'a> {
-    /// As many of `areas` as go into one batch: swapped out, unless they are to stay. Pages
-    /// that somebody else holds cannot be cleared where they are, so they are not copied.
-    fn new(areas: &'a [Area], hand: Hand) -> Result<Self> {
-        let batch = match hand {
-            Hand::Sealed => Self::swap_out(areas)?,
-            Hand::Shared => Self::share(areas, hand)?,
-            Hand::Copied => match Self::share(areas, hand)? {
-                batch if batch.alone() => batch,
-                _ => Self::swap_out(areas)?,
-            },
+    /// As many of `areas` as go into one batch: swapped out, unless they are to stay.
+    fn new(areas: &'a [Area], flags: SendFlags) -> Result<Self> {
+        let batch = match flags.sealed {
+            true => Self::swap_out(areas)?,
+            false => Self::share(areas)?,
         };
         reached(Point::WritevSwapped);
         Ok(batch)
     }
 
-    /// Whether only the pool has the pages, beside our references.
-    fn alone(&self) -> bool {
-        self.pages.iter().all(|page| page.holders() == 2)
-    }
-
     /// Takes references to the pages of as many of `areas` as go into one batch; the pages
     /// stay where they are.
-    fn share(areas: &'a [Area], hand: Hand) -> Result<Self> {
+    fn share(areas: &'a [Area]) -> Result<Self> {
         let task = kernel::current!();
         let mm = task.mm().ok_or(EFAULT)?;
         let most = batch(areas.iter().map(|a| a.used), BATCH_PAGES);
         let need = areas.iter().take(most).map(|a| a.used).sum::<usize>();
         let mut pages = KVVec::with_capacity(need, GFP_KERNEL)?;
-        let cleared = if hand == Hand::Copied { most } else { 0 };
-        let mut slots = KVVec::with_capacity(cleared, GFP_KERNEL)?;
 
         let lock = mm.mmap_read_lock();
         let (pool, areas) = first_pool(&lock, areas, most)?;
         let base = areas.first().ok_or(EFAULT)?.base;
         let found = vma::find::<Pool>(&lock, base).ok_or(EFAULT)?;
-        for place in areas.iter().take(cleared).map(|area| place(&found, area)) {
-            // There is room for all of them.
-            let _ = slots.push_within_capacity(place);
-        }
         pool.share(
             areas.iter().flat_map(|area| payload_pages(&found, area)),
             &mut pages,
@@ -304,8 +281,7 @@ impl<'a> Batch<'a> {
         Ok(Self {
             areas,
             pool,
-            hand,
-            slots,
+            slots: KVVec::new(),
             pages,
         })
     }
@@ -342,7 +318,6 @@ impl<'a> Batch<'a> {
         Ok(Self {
             areas,
             pool,
-            hand: Hand::Sealed,
             slots,
             pages,
         })
@@ -363,7 +338,7 @@ impl<'a> Batch<'a> {
     /// Hands the pages to the stack. Returns the bytes it took; what it did not take is
     /// back in its area.
     fn send(self, sender: &mut Sender<'_>, flags: SendFlags, from: usize) -> Result<usize> {
-        let copies = self.seal();
+        let copies = self.seal(flags);
         let result = match &copies {
             Ok(copies) => self.hand_over(&mut sender.locked, flags, copies),
             Err(e) => Err(*e),
@@ -380,10 +355,6 @@ impl<'a> Batch<'a> {
         // Those that went come first: whole, and at most one in part.
         let mut went = Self::taken(self.areas, sent);
         let whole = whole(self.areas, sent);
-        if self.hand == Hand::Copied {
-            self.clear(sent, whole);
-            return result;
-        }
         self.settle(whole, pinned, |_, piece| {
             let (_, bytes) = went.next()?;
             Some((piece.offset + bytes, piece.len - bytes))
@@ -403,9 +374,7 @@ impl<'a> Batch<'a> {
     ) -> Option<Why> {
         let reach = route.reach();
         let reached = || self.pages.get(page).is_some_and(|page| page.within(reach));
-        if self.hand == Hand::Copied {
-            Some(Why::Small)
-        } else if is_copied(copies, page) {
+        if is_copied(copies, page) {
             Some(Why::Pinned)
         } else if !gathers {
             Some(Why::Device)
@@ -446,8 +415,8 @@ impl<'a> Batch<'a> {
 
     /// Seals the pages that are out of the mapping, and copies those that somebody else
     /// holds; `None` for all others.
-    fn seal(&self) -> Result<Copies> {
-        if self.hand != Hand::Sealed {
+    fn seal(&self, flags: SendFlags) -> Result<Copies> {
+        if !flags.sealed {
             return Ok(KVVec::new());
         }
         let mut copies = KVVec::with_capacity(self.pages.len(), GFP_KERNEL)?;
@@ -491,19 +460,6 @@ impl<'a> Batch<'a> {
         locked.send(&mut vec, flags)
     }
 
-    /// Clears what was copied of the first `sent` bytes, with all of the `whole` areas that
-    /// went.
-    fn clear(&self, sent: usize, whole: usize) {
-        for slots in self.slots.iter().take(whole) {
-            self.pool.clear(slots.area.clone());
-        }
-        for ((piece, bytes), page) in Self::taken(self.areas, sent).zip(&self.pages) {
-            if piece.payload >= whole {
-                page.zero(piece.offset, bytes);
-            }
-        }
-    }
-
     /// Gives every page that was swapped out its due, after the first `whole` payloads went,
     /// and the `copies` that went in the place of some.
     /// `gone` says of each page whether it stays with the stack, and then which of its bytes
@@ -518,11 +474,10 @@ impl<'a> Batch<'a> {
         let Self {
             areas,
             pool,
-            hand,
             slots,
             pages,
         } = self;
-        if hand != Hand::Sealed {
+        if slots.is_empty() {
             return;
         }
         pool.went(copies.into_iter().flatten());

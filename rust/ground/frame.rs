@@ -5,7 +5,7 @@
 use super::datagram::DatagramSocket;
 use super::page::OwnedPage;
 use super::shim;
-use super::socket::{Hand, PageVec, SendFlags};
+use super::socket::{PageVec, SendFlags};
 use crate::plan::PAGE_SIZE;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -95,7 +95,7 @@ impl DatagramSocket<'_> {
         if how.more {
             flags |= shim::ZCIO_SEND_MORE;
         }
-        if how.pages == Hand::Sealed {
+        if how.sealed {
             flags |= shim::ZCIO_SEND_SEALED;
         }
         // SAFETY: The socket is valid by the type invariant and not locked by us. The head is

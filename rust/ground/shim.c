@@ -329,11 +329,10 @@ bool zcio_tcp_gathers(struct socket *sock, bool sealed)
  * may change, and copies them where they must not.
  */
 long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
-			 size_t len, bool nonblock, bool more, bool nosignal, bool splice,
-			 bool sealed)
+			 size_t len, bool nonblock, bool more, bool nosignal, bool sealed)
 {
 	struct msghdr msg = {
-		.msg_flags = (splice ? MSG_SPLICE_PAGES : 0) |
+		.msg_flags = MSG_SPLICE_PAGES |
 			     (sealed ? MSG_NO_SHARED_FRAGS : 0) |
 			     (nonblock ? MSG_DONTWAIT : 0) |
 			     (more ? MSG_MORE : 0) |
@@ -342,6 +341,20 @@ long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
 
 	iov_iter_bvec(&msg.msg_iter, ITER_SOURCE, vecs, n, len);
 	return tcp_sendmsg_locked(sock->sk, &msg, len);
+}
+
+/* As sendmsg() of the same memory. Takes the socket lock. */
+long zcio_send_user(struct socket *sock, const struct iovec *vecs, u32 n, size_t len,
+		    bool nonblock, bool more, bool nosignal)
+{
+	struct msghdr msg = {
+		.msg_flags = (nonblock ? MSG_DONTWAIT : 0) |
+			     (more ? MSG_MORE : 0) |
+			     (nosignal ? MSG_NOSIGNAL : 0),
+	};
+
+	iov_iter_init(&msg.msg_iter, ITER_SOURCE, vecs, n, len);
+	return sock_sendmsg(sock, &msg);
 }
 
 /* ---- pages ---- */

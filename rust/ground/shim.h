@@ -117,8 +117,9 @@ void zcio_tcp_error_stays(struct socket *sock, int err);
 void zcio_tcp_push(struct socket *sock);
 bool zcio_tcp_gathers(struct socket *sock, bool sealed);
 long zcio_tcp_send_pages(struct socket *sock, struct bio_vec *vecs, u32 n,
-			 size_t len, bool nonblock, bool more, bool nosignal, bool splice,
-			 bool sealed);
+			 size_t len, bool nonblock, bool more, bool nosignal, bool sealed);
+long zcio_send_user(struct socket *sock, const struct iovec *vecs, u32 n, size_t len,
+		    bool nonblock, bool more, bool nosignal);
 
 /* UDP and AF_PACKET. */
 bool zcio_socket_is_udp(struct socket *sock);

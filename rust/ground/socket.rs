@@ -7,6 +7,7 @@
 use super::datagram::DatagramSocket;
 use super::errno;
 use super::page::PageRef;
+use super::uapi::IoVec;
 use super::shim;
 use super::skb::{Buffer, Segment};
 use crate::plan::PAGE_SIZE;
@@ -123,6 +124,29 @@ impl<'a> Tcp<'a> {
         to_result(unsafe { shim::zcio_socket_may_send(self.as_ptr(), nonblock, nosignal) })
     }
 
+    /// Sends what lies in user memory, as `sendmsg()` does. Returns how many bytes were
+    /// taken.
+    pub(crate) fn send_user(&self, from: &[IoVec], how: SendFlags) -> Result<usize> {
+        let bytes = from.iter().map(|v| v.len).sum();
+        // SAFETY: A valid TCP socket, not locked by us. `IoVec` is `struct iovec`; its addresses
+        // are checked when they are read.
+        let n = unsafe {
+            shim::zcio_send_user(
+                self.as_ptr(),
+                from.as_ptr().cast(),
+                from.len() as u32,
+                bytes,
+                how.nonblock,
+                how.more,
+                how.nosignal,
+            )
+        };
+        if n < 0 {
+            return Err(Error::from_errno(n as i32));
+        }
+        Ok(n as usize)
+    }
+
     /// Sends what was held back because more was to follow.
     pub(crate) fn push(&self) {
         // SAFETY: A valid TCP socket, not locked by us.
@@ -223,8 +247,8 @@ impl Locked<'_> {
         unsafe { shim::zcio_tcp_gathers(self.tcp.as_ptr(), sealed) }
     }
 
-    /// Sends the pieces, in order. By reference, unless they are to be copied: the stack
-    /// takes references to the pages of its own. Returns how many bytes were taken. The lock is released while
+    /// Sends the pieces, in order, by reference: the stack takes references to the pages
+    /// of its own. Returns how many bytes were taken. The lock is released while
     /// waiting for room, unless `nonblock`.
     pub(crate) fn send(&mut self, pieces: &mut PageVec<'_>, how: SendFlags) -> Result<usize> {
         // SAFETY: The lock is held; the vector describes `len` bytes in pages that stay
@@ -238,8 +262,7 @@ impl Locked<'_> {
                 how.nonblock,
                 how.more,
                 how.nosignal,
-                how.pages != Hand::Copied,
-                how.pages == Hand::Sealed,
+                how.sealed,
             )
         };
         if n < 0 {
@@ -256,18 +279,7 @@ impl Drop for Locked<'_> {
     }
 }
 
-/// How the stack gets the bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hand {
-    /// The pages themselves, to which nobody can write any more (`MSG_NO_SHARED_FRAGS`).
-    Sealed,
-    /// The pages themselves, which may change.
-    Shared,
-    /// It copies them, as `sendmsg()` does.
-    Copied,
-}
-
-/// How to send: `MSG_DONTWAIT`, `MSG_MORE`, `MSG_NOSIGNAL`, and with what pages.
+/// How to send: `MSG_DONTWAIT`, `MSG_MORE`, `MSG_NOSIGNAL`, `MSG_NO_SHARED_FRAGS`.
 #[derive(Clone, Copy)]
 pub(crate) struct SendFlags {
     /// Do not wait for room.
@@ -276,8 +288,8 @@ pub(crate) struct SendFlags {
     pub(crate) more: bool,
     /// No SIGPIPE.
     pub(crate) nosignal: bool,
-    /// What becomes of the pages.
-    pub(crate) pages: Hand,
+    /// Nobody can write to the pages any more.
+    pub(crate) sealed: bool,
 }
 
 /// Pieces of pages, to be sent in order.

@@ -13,7 +13,7 @@ use crate::ground::debug::{reached, Point};
 use crate::ground::frame::{head_size, Head, Told};
 use crate::ground::page::OwnedPage;
 use crate::ground::route::Route;
-use crate::ground::socket::{Hand, PageVec, SendFlags};
+use crate::ground::socket::{PageVec, SendFlags};
 use crate::plan::area::Area;
 use crate::plan::ownership::Why;
 use crate::plan::PAGE_SIZE;
@@ -82,7 +82,7 @@ impl Sender<'_> {
     fn send_all(&mut self, areas: &[Area]) -> Result {
         while self.whole < areas.len() {
             let rest = areas.get(self.whole..).ok_or(EINVAL)?;
-            self.send_batch(Batch::new(rest, self.flags.pages)?)?;
+            self.send_batch(Batch::new(rest, self.flags)?)?;
         }
         Ok(())
     }
@@ -94,7 +94,7 @@ impl Sender<'_> {
             pages: 0..0,
             begun: None,
         };
-        let copies = batch.seal();
+        let copies = batch.seal(self.flags);
         let result = match &copies {
             Ok(copies) => self.send_each(&batch, copies, &mut failed),
             Err(e) => Err(*e),
@@ -143,7 +143,7 @@ impl Sender<'_> {
                 vec.push(page(n)?.borrow(), piece.offset, piece.len)?;
             }
             // What can still be written to has no place for the kernel's own.
-            let head = match self.flags.pages == Hand::Sealed {
+            let head = match self.flags.sealed {
                 true => Some(Head::new(page(failed.pages.start)?, area.head)?),
                 false => None,
             };
