@@ -11,11 +11,9 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 
-/// Calls that move fewer bytes than this copy them, unless the context says otherwise.
-///
-/// Every payload is delivered by putting a page into the window, copied or not, so the
-/// copy only adds to it: nothing is gained by it until windows keep pages for copies.
-pub(crate) const COPY_THRESHOLD: u64 = 0;
+/// Calls that move fewer bytes than this copy them, unless the context says otherwise: about
+/// where page tables begin to cost less than a copy (Documentation/benchmarks.md).
+pub(crate) const COPY_THRESHOLD: u64 = 16 << 10;
 
 /// One open of `/dev/zcio`.
 pub(crate) struct Context {

@@ -104,7 +104,7 @@ TEST_F(limit, pool_above_the_limit_is_ENOBUFS)
 /* The limit is the user's, not the context's. */
 TEST_F(limit, another_context_has_no_other_limit)
 {
-	struct zcio_ctx *other = zcio_open();
+	struct zcio_ctx *other = zt_context();
 
 	ASSERT_NE(NULL, other);
 	ASSERT_NE(NULL, zcio_pool(self->z.ctx, ZT_PAGES(LIMIT - 1)));
@@ -272,7 +272,7 @@ TEST_F(limit, what_went_before_the_limit_is_not_held_back)
 TEST_F(limit, leaving_gives_all_back)
 {
 	struct zt *z = &self->z;
-	struct zcio_ctx *other = zcio_open();
+	struct zcio_ctx *other = zt_context();
 
 	ASSERT_NE(NULL, other);
 	z->pool = zt_pool(_metadata, z->ctx, LIMIT - 1);

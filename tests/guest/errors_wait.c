@@ -258,7 +258,7 @@ TEST_F(wait, context_closed_while_waiting_changes_nothing)
 	flow_put(_metadata, &self->f, 1000);
 	ASSERT_EQ(1, caller_join(_metadata, &c));
 	got_it(_metadata, self);
-	self->z.ctx = zcio_open();
+	self->z.ctx = zt_context();
 	ASSERT_NE(NULL, self->z.ctx);
 }
 

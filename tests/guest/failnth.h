@@ -92,7 +92,7 @@ static inline bool fail_setup(struct __test_metadata *_metadata, struct fail *f,
 	f->make = open("/proc/self/make-it-fail", O_WRONLY | O_CLOEXEC);
 	if (f->nth < 0 || f->make < 0 || !fail_prepare(how))
 		return false;
-	f->watch = zcio_open();
+	f->watch = zt_context();
 	ASSERT_NE(NULL, f->watch);
 	f->base = zt_info(_metadata, f->watch);
 	kcov_open(&f->kcov);

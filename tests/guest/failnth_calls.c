@@ -175,7 +175,7 @@ TEST_F_TIMEOUT(path, readv, 150)
 static void smalls_before(struct __test_metadata *_metadata, struct fail *f)
 {
 	struct reading *r = f->call;
-	struct zcio_ctx *ctx = zcio_open();
+	struct zcio_ctx *ctx = zt_context();
 	struct iovec iov[SMALLS][2];
 	char *pool;
 

@@ -19,7 +19,7 @@
 /* Sends without end, areas of all sizes, several in each call. */
 static void send_on(int fd, volatile uint32_t *calls)
 {
-	struct zcio_ctx *ctx = zcio_open();
+	struct zcio_ctx *ctx = zt_context();
 	char *pool = ctx ? zcio_pool(ctx, ZT_PAGES(POOL_PAGES)) : NULL;
 	uint64_t seed = fd;
 
@@ -58,7 +58,7 @@ static void send_plainly_on(struct flow *f, volatile uint32_t *calls)
 /* Receives without end, and touches what it got. */
 static void receive_on(int fd, unsigned int flags, volatile uint32_t *calls)
 {
-	struct zcio_ctx *ctx = zcio_open();
+	struct zcio_ctx *ctx = zt_context();
 	char *win = ctx ? zcio_window(ctx, ZT_PAGES(WINDOW_PAGES), flags) : NULL;
 	uint64_t seed = fd;
 	volatile char sum = 0;

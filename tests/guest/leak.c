@@ -148,7 +148,7 @@ static void plant(struct __test_metadata *_metadata, struct sender *s, const voi
 
 static void send_all(struct __test_metadata *_metadata, struct sender *s)
 {
-	struct zcio_ctx *ctx = zcio_open(), *another = zcio_open();
+	struct zcio_ctx *ctx = zt_context(), *another = zt_context();
 	char *canary = malloc(MOST + 1);
 
 	ASSERT_NE(NULL, ctx);
@@ -401,7 +401,7 @@ TEST_F(leak, areas_of_a_pool_that_is_gone)
 	uint64_t mapped = 0;
 
 	for (int round = 0; round < (zt_debug() ? 25 : 100); round++) {
-		struct zcio_ctx *ctx = zcio_open();
+		struct zcio_ctx *ctx = zt_context();
 		size_t total = 0;
 
 		ASSERT_NE(NULL, ctx);

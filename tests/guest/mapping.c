@@ -460,7 +460,7 @@ TEST_F(map, touching_an_empty_writable_window_is_charged)
 TEST_F(map, context_closed_while_mapped)
 {
 	struct zt *z = &self->z;
-	struct zcio_ctx *other = zcio_open();
+	struct zcio_ctx *other = zt_context();
 	struct zcio_info before, after;
 
 	ASSERT_NE(NULL, other);
@@ -498,7 +498,7 @@ TEST_F(map, sockets_closed_while_payloads_are_mapped)
 TEST_F(map, one_call_into_two_windows)
 {
 	struct zt *z = &self->z;
-	struct zcio_ctx *other = zcio_open();
+	struct zcio_ctx *other = zt_context();
 	char *w = zt_window(_metadata, other, 4);
 	struct iovec iov[2] = { zt_iov(w, ZT_PAGE), zt_iov(z->win + ZT_PAGES(40), ZT_PAGES(3)) };
 	struct zcio_payload info[2];

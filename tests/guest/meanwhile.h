@@ -47,7 +47,7 @@ struct scene {
 
 static inline void scene_open(struct __test_metadata *_metadata, struct scene *s)
 {
-	s->another = zcio_open();
+	s->another = zt_context();
 	ASSERT_NE(NULL, s->another);
 	s->array = mmap(NULL, ZT_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, s->array);

@@ -31,8 +31,8 @@ DEVICE = "lo" if ENV["ZCIO_NIC"] == "lo" else "zc0"
 def transfer(work, here, data):
     """One transfer of the file; gives what the receiver says, and the pieces it noted."""
     noted = work / "noted"
-    with subprocess.Popen([ZCIO, "receive", "--listen", f"{here}:{PORT}", "--json", "--pfn", noted,
-                           "--pfn-limit", str(BYTES)], stdout=subprocess.PIPE,
+    with subprocess.Popen([ZCIO, "receive", "--listen", f"{here}:{PORT}", "--json", "--copy-threshold", "0",
+                           "--pfn", noted, "--pfn-limit", str(BYTES)], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True) as receiver:
         receiver.stderr.readline()      # "waiting": it listens
         subprocess.run([*PEER_EXEC, ZCIO, "send", f"{here}:{PORT}", data, "--json"],

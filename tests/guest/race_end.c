@@ -76,7 +76,7 @@ static void *in_call(void *arg)
 /* Ends when it is told to, whatever its other thread is doing. */
 static void child(int fd, int told, bool sends, enum ends how, bool *begun)
 {
-	struct zcio_ctx *ctx = zcio_open();
+	struct zcio_ctx *ctx = zt_context();
 	struct call c = { .sends = sends, .fd = fd, .begun = begun };
 	pthread_t thread;
 	char byte;
@@ -322,7 +322,7 @@ FIXTURE_TEARDOWN(fault)
 static bool overtake(struct __test_metadata *_metadata, struct fault *f,
 		     const FIXTURE_VARIANT(fault) *v, bool writes)
 {
-	struct zcio_ctx *watch = zcio_open();
+	struct zcio_ctx *watch = zt_context();
 	char *map;
 	bool held;
 

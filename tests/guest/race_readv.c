@@ -164,7 +164,7 @@ static void prepare(struct __test_metadata *_metadata, struct race *r, enum zt_p
 	scene_open(_metadata, &r->s);
 	r->sender = NULL;
 	if (zero_copy) {
-		r->sender = zcio_open();
+		r->sender = zt_context();
 		ASSERT_NE(NULL, r->sender);
 		r->sending = zt_pool(_metadata, r->sender, SENDING_PAGES);
 	}

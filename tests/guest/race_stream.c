@@ -142,7 +142,7 @@ FIXTURE_VARIANT_ADD(readers, tuned) { .path = ZT_WIRE4, .tuned = true };
 FIXTURE_SETUP(readers)
 {
 	zt_open(_metadata, &self->z, 0, 0);
-	self->another = zcio_open();
+	self->another = zt_context();
 	ASSERT_NE(NULL, self->another);
 	zt_tcp(_metadata, variant->path, &self->z.rx, &self->z.tx);
 	self->r = mmap(NULL, READERS * sizeof(*self->r), PROT_READ | PROT_WRITE,

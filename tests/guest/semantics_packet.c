@@ -500,7 +500,7 @@ FIXTURE_SETUP(stream)
 	ASSERT_EQ(0, setsockopt(self->rx, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)));
 	ASSERT_EQ(0, setsockopt(self->tx, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)));
 	open_taps(_metadata, &self->p, variant->lo, SOCK_RAW, variant->flags, ETH_P_IP, ETH_P_IP);
-	self->ctx = zcio_open();
+	self->ctx = zt_context();
 	ASSERT_NE(NULL, self->ctx);
 	self->win = zt_window(_metadata, self->ctx, 512);
 }

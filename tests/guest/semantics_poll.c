@@ -38,7 +38,7 @@ FIXTURE_SETUP(full)
 	struct zt *z = &self->z, sockets;
 	int big = 2 << 20, small = 65536;
 
-	self->root = zcio_open();
+	self->root = zt_context();
 	ASSERT_NE(NULL, self->root);
 	zt_tcp(_metadata, variant->path, &sockets.rx, &sockets.tx);
 	ASSERT_EQ(0, setsockopt(sockets.rx, SOL_SOCKET, SO_SNDBUFFORCE, &big, sizeof(big)));
@@ -417,7 +417,7 @@ TEST_F(how, memory_given_back_elsewhere_wakes)
 {
 	struct waiter w = { .how = variant->how, .fd = self->full.z.dev };
 	enum { OTHERS = LIMIT - POOL };
-	struct zcio_ctx *other = zcio_open();
+	struct zcio_ctx *other = zt_context();
 	char *pool;
 
 	ASSERT_NE(NULL, other);
@@ -506,7 +506,7 @@ TEST_F(full, contexts_come_and_go_while_polled)
 	fill_limit(_metadata, self);
 	for (int round = 0; round < 100; round++) {
 		for (int i = 0; i < 8; i++) {
-			struct zcio_ctx *c = zcio_open();
+			struct zcio_ctx *c = zt_context();
 
 			ASSERT_NE(NULL, c);
 			p[i] = (struct pollfd){ .fd = zcio_ctx_fd(c), .events = POLLOUT };

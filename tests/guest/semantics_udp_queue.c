@@ -76,7 +76,7 @@ static void become_limited(struct __test_metadata *_metadata, struct dg *d, size
 {
 	zt_limited(_metadata, pages);
 	zcio_close(d->z.ctx);
-	d->z.ctx = zcio_open();
+	d->z.ctx = zt_context();
 	ASSERT_NE(NULL, d->z.ctx);
 	d->z.dev = zcio_ctx_fd(d->z.ctx);
 	d->z.win = zt_window(_metadata, d->z.ctx, DG_WINDOW);

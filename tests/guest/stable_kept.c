@@ -143,7 +143,7 @@ static void wait_go(int go)
 /* A small pool, sent again and again, and after that written to all over. */
 static void send_zc(struct __test_metadata *_metadata, int fd, int go, size_t bytes)
 {
-	struct zcio_ctx *ctx = zcio_open();
+	struct zcio_ctx *ctx = zt_context();
 	char *pool;
 
 	ASSERT_NE(NULL, ctx);
@@ -331,7 +331,7 @@ static void send_splice(struct __test_metadata *_metadata, int fd, int go, size_
 /* A pool's page that is sent by an ordinary call: it stays in the pool, and writable. */
 static void send_pool_plainly(struct __test_metadata *_metadata, int fd, int go, size_t bytes)
 {
-	struct zcio_ctx *ctx = zcio_open();
+	struct zcio_ctx *ctx = zt_context();
 	char *pool;
 
 	ASSERT_NE(NULL, ctx);

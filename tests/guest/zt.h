@@ -30,6 +30,21 @@ struct zt {
 	size_t keep;
 };
 
+/*
+ * A context that maps and swaps however little there is: what tests are about, mostly.
+ * Otherwise as zcio_open().
+ */
+ZT_UNUSED static struct zcio_ctx *zt_context(void)
+{
+	struct zcio_ctx *ctx = zcio_open();
+
+	if (ctx && zcio_tune(ctx, &(struct zcio_tune){ .copy_threshold = 0 })) {
+		zcio_close(ctx);
+		return NULL;
+	}
+	return ctx;
+}
+
 ZT_UNUSED static char *zt_window(struct __test_metadata *_metadata, struct zcio_ctx *ctx,
 				 size_t pages)
 {
@@ -53,7 +68,7 @@ ZT_UNUSED static void zt_open(struct __test_metadata *_metadata, struct zt *z,
 {
 	z->rx = -1;
 	z->tx = -1;
-	z->ctx = zcio_open();
+	z->ctx = zt_context();
 	ASSERT_NE(NULL, z->ctx) TH_LOG("/dev/zcio: %m");
 	z->dev = zcio_ctx_fd(z->ctx);
 	if (window_pages)

@@ -7,6 +7,7 @@ import socket
 WHY_BITS = 11
 END, TRUNCATED = 1, 2
 DONTWAIT = 1
+TUNE_BYTES = 64       # of struct zcio_tune: a threshold of 0, and zeros
 
 
 class Iovec(ctypes.Structure):
@@ -63,6 +64,7 @@ def load(top):
     lib.zcio_pool.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     lib.zcio_close.argtypes = [ctypes.c_void_p]
     lib.zcio_readv.argtypes = lib.zcio_writev.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+    lib.zcio_tune.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
     lib.zcio_info.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
     lib.zcio_why.restype = ctypes.c_char_p
     return lib
@@ -73,12 +75,20 @@ def failed(what):
     return OSError(error, f"{what}: {os.strerror(error)}")
 
 
+def context_of(lib):
+    """A context for which the question is what can be mapped, not what is worth it."""
+    context = lib.zcio_open()
+    if not context or lib.zcio_tune(context, bytes(TUNE_BYTES)):
+        raise failed("a context")
+    return context
+
+
 class Receiver:
     """A window of `count` regions of `size` bytes, and a socket to read from."""
 
     def __init__(self, lib, sock, count, size):
         self.lib, self.sock, self.count, self.size = lib, sock, count, size
-        self.context = lib.zcio_open()
+        self.context = context_of(lib)
         self.window = lib.zcio_window(self.context, count * size, 0)
         if not self.window:
             raise failed("zcio_window")
@@ -115,7 +125,7 @@ class Sender:
 
     def __init__(self, lib, sock, count, size):
         self.lib, self.sock, self.page = lib, sock, os.sysconf("SC_PAGESIZE")
-        self.context = lib.zcio_open()
+        self.context = context_of(lib)
         info = Info(fd=sock.fileno())
         if lib.zcio_info(self.context, sock.fileno(), ctypes.byref(info)):
             raise failed("zcio_info")

@@ -111,8 +111,8 @@ pub struct Receive {
     /// Wait until so many bytes have come (SO_RCVLOWAT); few large calls cost less
     #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = size)]
     pub wait: usize,
-    /// Change the context's copy threshold: smaller receives are copied
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    /// Change the context's copy threshold: smaller receives are copied; 0 maps all that can be
+    #[arg(long, value_name = "SIZE", value_parser = threshold)]
     pub copy_threshold: Option<usize>,
     /// Note the physical page numbers of mapped payloads in FILE, as /proc/self/pagemap
     /// has them (needs root): lines of stream offset, page number, offset in the page,
@@ -141,6 +141,14 @@ fn size(text: &str) -> Result<usize, String> {
     number.checked_mul(1 << shift).filter(|bytes| *bytes > 0).ok_or("zero or too large".into())
 }
 
+fn threshold(text: &str) -> Result<usize, String> {
+    if text == "0" {
+        Ok(0)
+    } else {
+        size(text)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,5 +167,8 @@ mod tests {
         for bad in ["", "K", "0", "-1", "1T", "99999999999G", "é"] {
             assert!(size(bad).is_err(), "{bad}");
         }
+        assert_eq!(threshold("0"), Ok(0));
+        assert_eq!(threshold("16K"), Ok(16384));
+        assert!(threshold("-1").is_err());
     }
 }

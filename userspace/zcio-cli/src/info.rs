@@ -20,7 +20,7 @@ pub fn run(args: &args::Info) -> Result<(), Box<dyn Error>> {
     println!("room around a payload   {} before, {} behind", info.head_room, info.tail_room);
     println!("largest window          {}", HumanBytes(info.max_window));
     println!("largest pool            {}", HumanBytes(info.max_pool));
-    println!("copies receives below   {}", HumanBytes(info.copy_threshold));
+    println!("copies calls below      {}", HumanBytes(info.copy_threshold));
     println!("in use in the system    {} contexts", info.total_contexts);
     println!("  pages in windows      {}", info.total_window_pages);
     println!("  pages in pools        {}", info.total_pool_pages);
