@@ -126,10 +126,13 @@ impl Call<'_> {
         for datagram in taken.all() {
             told.push(datagram.describe(), GFP_KERNEL)?;
         }
-        let all = told.iter().map(|one: &Description| one.len as u64).sum();
+        let all = told
+            .iter()
+            .map(|one: &Description| u64::from(one.len))
+            .sum();
         let threshold = self.target.context.threshold();
         for (number, (datagram, description)) in taken.all().iter().zip(&told).enumerate() {
-            let len = description.len as u64;
+            let len = u64::from(description.len);
             let also = small(datagram_is_small(threshold, all, len));
             let empty = (description.len == 0).then(Segment::empty);
             let segments = Iterator::chain(datagram.segments()?, empty);

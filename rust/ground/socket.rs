@@ -7,9 +7,9 @@
 use super::datagram::DatagramSocket;
 use super::errno;
 use super::page::PageRef;
-use super::uapi::IoVec;
 use super::shim;
 use super::skb::{Buffer, Segment};
+use super::uapi::IoVec;
 use crate::plan::PAGE_SIZE;
 use core::marker::PhantomData;
 use core::ptr::NonNull;

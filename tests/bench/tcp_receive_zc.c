@@ -83,7 +83,7 @@ static void receive(struct bench *b, void (*how)(const struct bench *b, struct r
 	struct zcio_info info = {};
 	struct regions r;
 
-	if (!ctx || (all && zcio_tune(ctx, &(struct zcio_tune){ .copy_threshold = 0 })))
+	if (!ctx || (all && zcio_tune(ctx, &(struct zcio_tune){})))
 		die("a context");
 	how(b, &r);
 	make(ctx, &r);

@@ -12,7 +12,7 @@ static void in_elements(struct bench *b, size_t element, bool swap)
 	struct zc_sender z;
 
 	zc_sender_open(&z, b->fds[0], areas * stride);
-	if (swap && zcio_tune(z.ctx, &(struct zcio_tune){ .copy_threshold = 0 }))
+	if (swap && zcio_tune(z.ctx, &(struct zcio_tune){}))
 		die("the copy threshold");
 	bench_start(b);
 	for (size_t i = 0; b->moved < b->bytes; i = (i + 1) % areas) {

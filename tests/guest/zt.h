@@ -38,7 +38,7 @@ ZT_UNUSED static struct zcio_ctx *zt_context(void)
 {
 	struct zcio_ctx *ctx = zcio_open();
 
-	if (ctx && zcio_tune(ctx, &(struct zcio_tune){ .copy_threshold = 0 })) {
+	if (ctx && zcio_tune(ctx, &(struct zcio_tune){})) {
 		zcio_close(ctx);
 		return NULL;
 	}
