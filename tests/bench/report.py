@@ -15,7 +15,8 @@ TOP = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), 
 
 HEAD = """# Benchmarks
 
-Made by `make bench-report` from what `make bench` measured{level}; nothing in it is written by hand.
+Made by `make bench-report` from what `make bench` measured{level}; nothing in it is written by
+hand.{left_out}
 
 {rig}
 
@@ -160,12 +161,23 @@ def apart_text(bench):
     return " ".join(text)
 
 
+def left_out(bench):
+    """What the plan has and this run had not."""
+    there = {(path["nic"], path["mtu"]) for path in bench["paths"]}
+    paths = [path_text({"nic": nic, "mtu": mtu}) for nic, mtu in plan.PATHS.get(bench["made"]["level"], [])
+             if (nic, mtu) not in there]
+    done = {cell["job"] for cell in bench["cells"]}
+    jobs = [job for job in plan.PLAN if job not in done]
+    parts = [f"the {what} {', '.join(names)}" for what, names in (("paths", paths), ("jobs", jobs)) if names]
+    return f" Not measured in that run: {' and '.join(parts)}." if parts else ""
+
+
 def head(bench):
     emulated = bench["rig"].get("guest", {}).get("accelerator") == "tcg"
     level = bench["made"]["level"]
     unbent = UNBENT if any("counted" in way for cell in bench["cells"] for way in cell["ways"].values()) else ""
     return HEAD.format(rig=rig_text(bench), apart=apart_text(bench),
-                       accelerator=EMULATED + unbent if emulated else VIRTUAL,
+                       accelerator=EMULATED + unbent if emulated else VIRTUAL, left_out=left_out(bench),
                        rounds=bench["made"]["rounds"], level="" if level == "full" else f" (`make bench-{level}`)")
 
 
