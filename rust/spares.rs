@@ -4,6 +4,8 @@
 //! to be copied go straight into them. So a program that receives small payloads touches no
 //! page table: a copy is all that it pays for, as with `readv`.
 //!
+//! On Linux 7.2 `get_user_pages_fast_only()` does not give them, and copies get new pages.
+//!
 //! What such a page held is gone before the call is over, on success as on failure: the
 //! regions were offered. Whoever uses it must write to all of it.
 

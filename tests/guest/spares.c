@@ -4,6 +4,8 @@
  * call after call, never with anything of an earlier payload in them, and never into a page
  * that somebody else still has.
  */
+#include <sys/utsname.h>
+
 #include "caller.h"
 
 #define WINDOW	64
@@ -88,11 +90,27 @@ static void holds(struct __test_metadata *_metadata, spares *self, uint64_t page
 	}
 }
 
+/*
+ * On 7.2, get_user_pages_fast_only() does not give them: there copies get new pages each
+ * time.
+ */
+static bool kernel_finds_them(void)
+{
+	unsigned int major = 0, minor = 0;
+	struct utsname name;
+
+	uname(&name);
+	sscanf(name.release, "%u.%u", &major, &minor);
+	return major > 7 || (major == 7 && minor >= 3);
+}
+
 TEST_F(spares, are_the_same_frames_call_after_call)
 {
 	struct iovec region = zt_iov(self->z.win, ZT_PAGES(20));
 	uint64_t first[20], now[20];
 
+	if (!kernel_finds_them())
+		SKIP(return, "this kernel does not find such pages");
 	through(_metadata, self, ZT_PAGES(18) + 5, &region, 1);
 	zt_pfns(_metadata, self->z.win, first, 20);
 	ASSERT_NE(0, first[18]);
@@ -158,7 +176,8 @@ TEST_F(spares, not_while_a_pipe_has_the_page)
 	/* And when the pipe has given it back, the page that came instead is as good. */
 	pfn = zt_pfn(_metadata, self->z.win);
 	through(_metadata, self, 3000, &region, 1);
-	ASSERT_EQ(pfn, zt_pfn(_metadata, self->z.win));
+	if (kernel_finds_them())
+		ASSERT_EQ(pfn, zt_pfn(_metadata, self->z.win));
 }
 
 TEST_F(spares, that_were_thrown_away_are_made_anew)
