@@ -11,8 +11,11 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Relaxed};
 use kernel::sync::Arc;
 
-/// Calls that move fewer bytes than this copy them, unless the context says otherwise: about
-/// where page tables begin to cost less than a copy (Documentation/benchmarks.md).
+/// Calls that move fewer bytes than this copy them, unless the context says otherwise.
+///
+/// Under emulation (Documentation/benchmarks.md), sends of less take less when they are copied
+/// than when pages are swapped, and receives about the same. On real hardware it has not been
+/// measured.
 pub(crate) const COPY_THRESHOLD: u64 = 16 << 10;
 
 /// One open of `/dev/zcio`.

@@ -102,10 +102,7 @@ impl Call<'_> {
             let incoming = locked.queue();
             let incoming = incoming.map(|segment| Incoming::new(segment, 0, false, also));
             let guess = ready / PAGE_SIZE * 3 / 2 + 2;
-            let mut spares = Spares::new(&self.regions);
-            let writable = self.target.writable;
-            let batch = Batch::gather(incoming, &self.room, guess, writable, &mut spares)
-                .inspect_err(|_| empty(&self.regions))?;
+            let batch = self.gather(incoming, guess)?;
             self.deliver(&batch, |_| Payload::default())?;
             (batch.moved(), batch.payloads.len())
         };
@@ -143,10 +140,7 @@ impl Call<'_> {
         }
         let gather = |also| {
             let incoming = incoming.iter().map(|next: &Incoming<'_>| next.with(also));
-            let mut spares = Spares::new(&self.regions);
-            let writable = self.target.writable;
-            Batch::gather(incoming, &self.room, guess, writable, &mut spares)
-                .inspect_err(|_| empty(&self.regions))
+            self.gather(incoming, guess)
         };
         let done = {
             let mut batch = gather(0)?;
@@ -178,6 +172,18 @@ impl Call<'_> {
         drop(incoming);
         taken.consume();
         Ok(done)
+    }
+
+    /// Prepares what comes, about `guess` pages. On an error the regions are empty.
+    fn gather<'q>(
+        &self,
+        incoming: impl Iterator<Item = Incoming<'q>>,
+        guess: usize,
+    ) -> Result<Batch<'q>> {
+        let mut spares = Spares::new(&self.regions);
+        let writable = self.target.writable;
+        Batch::gather(incoming, &self.room, guess, writable, &mut spares)
+            .inspect_err(|_| empty(&self.regions))
     }
 
     /// Maps the pages of a batch and tells user space where the payloads lie, with what

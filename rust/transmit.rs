@@ -107,8 +107,11 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
     let outcome = match kind {
         Kind::Stream(tcp) => {
             let bytes = areas.iter().map(|area| area.len as u64).sum();
-            let small = call_is_small(context.threshold(), bytes) && !keep;
-            match small.then(|| small::places(&areas)).transpose()?.flatten() {
+            let places = match call_is_small(context.threshold(), bytes) && !keep {
+                true => small::places(&areas)?,
+                false => None,
+            };
+            match places {
                 Some(places) => small::send(tcp, &areas, places, flags, moved)?,
                 None => stream(tcp, &areas, flags, route, moved)?,
             }

@@ -283,7 +283,7 @@ struct zcio_info {
  * @copy_threshold: a call that moves fewer bytes than this copies them: that receives so
  *	much at once, or is to send so much over TCP without ZCIO_KEEP. Of many datagrams
  *	received at once those are copied that are smaller than it and than a page. 0
- *	copies only what cannot be mapped
+ *	copies only what cannot be mapped. A new context has 16384
  * @reserved: zero
  */
 struct zcio_tune {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Errors that not every supported kernel's Rust has a name for.
+//! Errors that not every supported kernel's Rust has a name for, and bytes or an error.
 
 use kernel::bindings;
-use kernel::error::Error;
+use kernel::error::{Error, Result};
+use kernel::ffi::c_long;
 
 /// Another kind of socket than those that are served.
 pub(crate) fn not_supported() -> Error {
@@ -18,4 +19,9 @@ pub(crate) fn not_connected() -> Error {
 /// A limit on memory is reached.
 pub(crate) fn no_buffers() -> Error {
     Error::from_errno(-(bindings::ENOBUFS as i32))
+}
+
+/// What a function of C returns that counts bytes, or tells an error by a negative number.
+pub(super) fn bytes(n: c_long) -> Result<usize> {
+    usize::try_from(n).map_err(|_| Error::from_errno(n as i32))
 }

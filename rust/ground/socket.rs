@@ -141,10 +141,7 @@ impl<'a> Tcp<'a> {
                 how.nosignal,
             )
         };
-        if n < 0 {
-            return Err(Error::from_errno(n as i32));
-        }
-        Ok(n as usize)
+        errno::bytes(n)
     }
 
     /// Sends what was held back because more was to follow.
@@ -191,11 +188,9 @@ impl Locked<'_> {
         let capacity = u32::try_from(capacity).unwrap_or(u32::MAX);
         // SAFETY: The lock is held.
         let n = unsafe { shim::zcio_tcp_wait_data(self.tcp.as_ptr(), capacity, nonblock) };
-        if n < 0 {
-            return Err(Error::from_errno(n as i32));
-        }
+        let n = errno::bytes(n)?;
         self.check()?;
-        Ok(n as usize)
+        Ok(n)
     }
 
     /// Looks at what is queued, consuming nothing.
@@ -265,10 +260,7 @@ impl Locked<'_> {
                 how.sealed,
             )
         };
-        if n < 0 {
-            return Err(Error::from_errno(n as i32));
-        }
-        Ok(n as usize)
+        errno::bytes(n)
     }
 }
 

@@ -22,7 +22,7 @@ COPYING = ("#000000", "x")
 PEERS = [("#E69F00", "^"), ("#56B4E9", "v"), ("#8C8C8C", "<"), ("#7B4B94", ">"), ("#9A6324", "*"), ("#BFA500", "h")]
 
 matplotlib.rcParams.update({
-    "svg.fonttype": "path", "svg.hashsalt": "zcio", "font.size": 9, "axes.titlesize": 10,
+    "svg.fonttype": "none", "svg.hashsalt": "zcio", "font.size": 9, "axes.titlesize": 10,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#E4E4E4",
     "grid.linewidth": 0.6, "legend.frameon": False, "figure.facecolor": "white",
 })

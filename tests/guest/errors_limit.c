@@ -175,7 +175,7 @@ TEST_F(limit, copies_in_place_when_the_limit_is_found)
 	ASSERT_EQ(0, setsockopt(z->rx, SOL_SOCKET, SO_RCVBUF, &big, sizeof(big)));
 	z->pool = zt_pool(_metadata, z->ctx, PAGES);
 	burst(_metadata, z, SENDS);
-	ASSERT_EQ(0, zcio_tune(z->ctx, &(struct zcio_tune){ .copy_threshold = 1 << 30 }));
+	zt_threshold(_metadata, z->ctx, 1 << 30);
 	zt_send(_metadata, z->tx, ZT_PAGES(SPARES), 0);
 	zt_arrived(_metadata, z->rx, ZT_PAGES(SPARES));
 	ASSERT_EQ(1, zt_take(_metadata, z->dev, z->rx, iov, 2, now, NULL, 0));

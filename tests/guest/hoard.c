@@ -90,7 +90,7 @@ static void hoard(struct __test_metadata *_metadata, int rx, enum limit limit, i
 	}
 	zt_open(_metadata, &z, WINDOW + REGION, 0);
 	if (limit == MEMCG)
-		ASSERT_EQ(0, zcio_tune(z.ctx, &(struct zcio_tune){ .copy_threshold = 1 << 30 }));
+		zt_threshold(_metadata, z.ctx, 1 << 30);
 	for (size_t at = 0; !told.err; at += REGION) {
 		struct iovec iov = zt_iov(z.win + ZT_PAGES(at), ZT_PAGES(REGION));
 		int n;

@@ -248,10 +248,9 @@ TEST_F(udp, timestamp_is_told_if_asked_for)
 
 TEST_F(udp, copy_threshold_is_about_the_call_and_the_page)
 {
-	struct zcio_tune tune = { .copy_threshold = 20000 };
 	struct dg *d = &self->d;
 
-	ASSERT_EQ(0, zcio_tune(d->z.ctx, &tune));
+	zt_threshold(_metadata, d->z.ctx, 20000);
 	/* In sum less than the threshold. */
 	dg_send(_metadata, d, 4998);
 	dg_arrived(_metadata, d);

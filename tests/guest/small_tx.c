@@ -26,16 +26,11 @@ FIXTURE_VARIANT_ADD(small_tx, wire6) { .path = ZT_WIRE6 };
 
 typedef FIXTURE_DATA(small_tx) small_tx;
 
-static void threshold(struct __test_metadata *_metadata, small_tx *self, size_t bytes)
-{
-	ASSERT_EQ(0, zcio_tune(self->z.ctx, &(struct zcio_tune){ .copy_threshold = bytes }));
-}
-
 FIXTURE_SETUP(small_tx)
 {
 	zt_open(_metadata, &self->z, 0, POOL);
 	zt_tcp(_metadata, variant->path, &self->z.rx, &self->z.tx);
-	threshold(_metadata, self, 1 << 30);
+	zt_threshold(_metadata, self->z.ctx, 1 << 30);
 }
 
 FIXTURE_TEARDOWN(small_tx)
@@ -82,7 +77,7 @@ TEST_F(small_tx, it_is_the_whole_calls_bytes_that_count)
 	struct iovec iov[2][2];
 	struct zcio_payload info[2];
 
-	threshold(_metadata, self, 8000);
+	zt_threshold(_metadata, self->z.ctx, 8000);
 	for (int more = 0; more < 2; more++) {
 		zt_area(&self->z, iov[0], 0, 2, 0, 4000, self->sent);
 		zt_area(&self->z, iov[1], 5, 2, 100, 3999 + more, self->sent + 4000);
@@ -188,6 +183,26 @@ TEST_F(small_tx, an_error_leaves_all_as_it_was)
 	ASSERT_EQ(-EPIPE, zt_writev(self->z.dev, self->z.tx, iov, 1, NULL, ZCIO_NOSIGNAL, NULL));
 	ASSERT_EQ(3000, zt_same(iov[0][1].iov_base, 3000, 0));
 	ASSERT_EQ(JUNK, (unsigned char)self->z.pool[9]);
+}
+
+/* What the documentation says of a context that was not tuned. */
+TEST_F(small_tx, less_than_16_KiB_unless_tuned)
+{
+	struct zcio_ctx *ctx = zcio_open();
+	struct iovec iov[1][2];
+	struct zcio_payload info;
+
+	ASSERT_NE(NULL, ctx);
+	ASSERT_EQ(16384, zt_info(_metadata, ctx).copy_threshold);
+	self->z.pool = zt_pool(_metadata, ctx, POOL);
+	for (int more = 0; more < 2; more++) {
+		zt_area(&self->z, iov[0], 0, 5, 0, 16383 + more, self->sent);
+		ASSERT_EQ(1, zt_writev(self->z.dev, self->z.tx, iov, 1, &info, 0, NULL));
+		self->sent += 16383 + more;
+		ASSERT_EQ(!more, !!(info.why & ZCIO_WHY_SMALL));
+		arrives(_metadata, self, 16383 + more);
+	}
+	zcio_close(ctx);
 }
 
 TEST_HARNESS_MAIN

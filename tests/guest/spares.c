@@ -30,11 +30,6 @@ FIXTURE_VARIANT_ADD(spares, wire6) { .path = ZT_WIRE6 };
 
 typedef FIXTURE_DATA(spares) spares;
 
-static void threshold(struct __test_metadata *_metadata, spares *self, size_t bytes)
-{
-	ASSERT_EQ(0, zcio_tune(self->z.ctx, &(struct zcio_tune){ .copy_threshold = bytes }));
-}
-
 FIXTURE_SETUP(spares)
 {
 	zt_open(_metadata, &self->z, 0, 0);
@@ -43,7 +38,7 @@ FIXTURE_SETUP(spares)
 				  variant->writable ? ZCIO_WINDOW_WRITABLE : 0);
 	ASSERT_NE(NULL, self->z.win);
 	zt_tcp(_metadata, variant->path, &self->z.rx, &self->z.tx);
-	threshold(_metadata, self, 1 << 30);
+	zt_threshold(_metadata, self->z.ctx, 1 << 30);
 }
 
 FIXTURE_TEARDOWN(spares)
@@ -149,7 +144,7 @@ TEST_F(spares, beside_mapped_pages)
 	struct iovec region = zt_iov(self->z.win, ZT_PAGES(40));
 
 	for (int i = 0; i < 12; i++) {
-		threshold(_metadata, self, i % 3 ? 1 << 30 : 0);
+		zt_threshold(_metadata, self->z.ctx, i % 3 ? 1 << 30 : 0);
 		through(_metadata, self, 20000 + 4096 * (i % 5), &region, 1);
 	}
 }

@@ -30,6 +30,13 @@ struct zt {
 	size_t keep;
 };
 
+/* Calls of the context that move fewer bytes copy them. */
+ZT_UNUSED static void zt_threshold(struct __test_metadata *_metadata, struct zcio_ctx *ctx,
+				   size_t bytes)
+{
+	ASSERT_EQ(0, zcio_tune(ctx, &(struct zcio_tune){ .copy_threshold = bytes }));
+}
+
 /*
  * A context that maps and swaps however little there is: what tests are about, mostly.
  * Otherwise as zcio_open().
