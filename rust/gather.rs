@@ -4,13 +4,15 @@
 //! prepared, with nothing consumed and nothing shown yet.
 
 use crate::context::Moved;
-use crate::ground::page::{OwnedPage, PageList, Run as Pages};
+use crate::ground::page::{OwnedPage, PageList, PageRef, Run as Pages};
 use crate::ground::skb::Segment;
+use crate::ground::socket::Bytes;
 use crate::plan::lay::{lay, Sink};
 use crate::plan::ownership::Why;
 use crate::plan::queue::{self, Part, Seg};
 use crate::plan::receive::Planner;
 use crate::plan::PAGE_SIZE;
+use crate::region::Region;
 use crate::spares::Spares;
 use core::ops::Range;
 use kernel::prelude::*;
@@ -27,33 +29,40 @@ const AT_FIRST: usize = 8;
 pub(crate) struct Incoming<'q> {
     /// Its bytes.
     segment: Segment<'q>,
-    /// What the planning is to know of it.
-    seen: Seg,
     /// Number of the datagram it belongs to; 0 in a stream.
-    datagram: usize,
+    datagram: u32,
+    /// `fact::*` bits that the queue does not know of.
+    also: u32,
+    /// It begins its datagram.
+    starts: bool,
 }
 
 impl<'q> Incoming<'q> {
     /// One of datagram number `datagram` (0 in a stream), which it begins (`starts`) or does
     /// not; `also` are `fact::*` bits that the queue does not know of.
-    pub(crate) fn new(segment: Segment<'q>, datagram: usize, starts: bool, also: u32) -> Self {
-        let seen = segment.seen();
-        let seen = Seg {
-            bits: seen.bits | also,
-            starts,
-            ..seen
-        };
+    pub(crate) fn new(segment: Segment<'q>, datagram: u32, starts: bool, also: u32) -> Self {
         Self {
             segment,
-            seen,
             datagram,
+            also,
+            starts,
         }
     }
 
     /// The same, with more bits.
     pub(crate) fn with(mut self, bits: u32) -> Self {
-        self.seen.bits |= bits;
+        self.also |= bits;
         self
+    }
+
+    /// What the planning is to know of it.
+    fn seen(&self) -> Seg {
+        let seen = self.segment.seen();
+        Seg {
+            bits: seen.bits | self.also,
+            starts: self.starts,
+            ..seen
+        }
     }
 }
 
@@ -64,7 +73,7 @@ pub(crate) struct Placed {
     /// First byte in it.
     pub(crate) offset: usize,
     /// Number of its datagram.
-    pub(crate) datagram: usize,
+    pub(crate) datagram: u32,
     /// How many were mapped, how many copied.
     pub(crate) moved: Moved,
 }
@@ -85,38 +94,50 @@ pub(crate) struct Batch<'q> {
 }
 
 impl<'q> Batch<'q> {
+    fn with_capacity(pages: usize, regions: usize) -> Result<Self> {
+        Ok(Self {
+            pages: PageList::with_capacity(pages)?,
+            regions: KVVec::with_capacity(regions.min(AT_FIRST), GFP_KERNEL)?,
+            payloads: KVVec::with_capacity(regions.min(AT_FIRST), GFP_KERNEL)?,
+            all: true,
+            stale: None,
+        })
+    }
+
     /// Lays what comes into regions of so many pages: decides, zeroes, copies. `guess` is
     /// how many pages it may be. Copies go into `spares`, as far as these reach: after an error,
     /// the regions have something of both. EFAULT if nothing could be laid: device memory,
     /// which the CPU cannot read.
     pub(crate) fn gather(
-        incoming: impl Iterator<Item = Incoming<'q>>,
-        room: &[usize],
+        mut incoming: impl Iterator<Item = Incoming<'q>>,
+        regions: &[Region],
         guess: usize,
         writable: bool,
         spares: &mut Spares<'_>,
     ) -> Result<Self> {
-        let most = room.iter().sum::<usize>().min(MAX_PAGES);
+        let most = regions
+            .iter()
+            .map(|r| r.pages)
+            .sum::<usize>()
+            .min(MAX_PAGES);
         let guess = guess.min(most);
-        let mut batch = Batch {
-            pages: PageList::with_capacity(guess)?,
-            regions: KVVec::with_capacity(room.len().min(AT_FIRST), GFP_KERNEL)?,
-            payloads: KVVec::with_capacity(room.len().min(AT_FIRST), GFP_KERNEL)?,
-            all: true,
-            stale: None,
-        };
-        let mut planner = Planner::new(room, MAX_PAGES);
-        let mut incoming = incoming.peekable();
+        let mut batch = Self::with_capacity(guess, regions.len())?;
+        let mut planner = Planner::new(regions, MAX_PAGES);
         let mut run = Run::new()?;
-        while let Some(first) = incoming.next() {
-            run.restart(first)?;
-            while run.seen.len() < queue::MAX_RUN {
-                let Some(next) = incoming.next_if(|next| run.joins(next)) else {
-                    break;
+        let mut first = incoming.next();
+        while let Some(segment) = first {
+            run.restart(segment)?;
+            let next = loop {
+                first = incoming.next();
+                let Some(behind) = &first else {
+                    break None;
                 };
-                run.push(next)?;
-            }
-            let next = incoming.peek().map(|next| next.seen);
+                let seen = behind.seen();
+                if !run.takes(&seen) {
+                    break Some(seen);
+                }
+                run.push(*behind, seen)?;
+            };
             let mut adding = Adding {
                 batch: &mut batch,
                 run: &run,
@@ -134,11 +155,46 @@ impl<'q> Batch<'q> {
                 break;
             }
         }
-        if batch.payloads.is_empty() {
-            return Err(EFAULT);
+        batch.finish()
+    }
+
+    /// Copies bytes, at most so many, to the regions one after the other: those of a call that
+    /// has few of them. EFAULT as above.
+    pub(crate) fn copy(
+        mut from: Bytes<'q>,
+        most: usize,
+        regions: &[Region],
+        spares: &mut Spares<'_>,
+    ) -> Result<Self> {
+        let pages = most.div_ceil(PAGE_SIZE).min(MAX_PAGES);
+        let mut batch = Self::with_capacity(pages, regions.len())?;
+        let mut left = most.min(pages * PAGE_SIZE);
+        for (number, region) in regions.iter().enumerate() {
+            let mut moved = Moved::default();
+            for _ in 0..region.pages {
+                let want = left.min(PAGE_SIZE);
+                if want == 0 {
+                    break;
+                }
+                let page = batch.fresh(number, spares, pages)?;
+                let len = from.copy(page, want)?;
+                batch.stale = batch.stale.map(|_| len);
+                moved.copied[Why::Small as usize] += len as u64;
+                // Less than was wanted: behind it comes device memory.
+                left = if len < want { 0 } else { left - len };
+            }
+            if moved.bytes() == 0 {
+                break;
+            }
+            let placed = Placed {
+                region: number,
+                offset: 0,
+                datagram: 0,
+                moved,
+            };
+            batch.payloads.push(placed, GFP_KERNEL)?;
         }
-        batch.end_page();
-        Ok(batch)
+        batch.finish()
     }
 
     /// The pages to map into a region, from its first on; `None` behind the last one in use.
@@ -153,6 +209,37 @@ impl<'q> Batch<'q> {
             sum.add(&placed.moved);
         }
         sum
+    }
+
+    fn finish(mut self) -> Result<Self> {
+        if self.payloads.is_empty() {
+            return Err(EFAULT);
+        }
+        self.end_page();
+        Ok(self)
+    }
+
+    /// The next page of a region, to be written to: of `guess` pages in all. One that was there
+    /// is stale up to where it is written to.
+    fn fresh(
+        &mut self,
+        region: usize,
+        spares: &mut Spares<'_>,
+        guess: usize,
+    ) -> Result<PageRef<'_>> {
+        self.end_page();
+        let left = guess.saturating_sub(self.pages.len());
+        let range = self.region(region)?;
+        let number = range.len();
+        range.end += 1;
+        match spares.take(region, number, left) {
+            Some(page) => {
+                self.stale = Some(0);
+                self.pages.push_in_place(page)?;
+            }
+            None => self.pages.push_owned(OwnedPage::to_receive()?)?,
+        }
+        self.pages.last().ok_or(EINVAL)
     }
 
     /// Nothing more comes into the last page.
@@ -197,7 +284,7 @@ impl Sink for Adding<'_, '_, '_> {
     type Error = Error;
 
     fn map(&mut self, region: usize, part: &Part, pages: usize) -> Result {
-        let segment = self.incoming(part.seg)?.segment;
+        let segment = &self.run.incoming.get(part.seg).ok_or(EINVAL)?.segment;
         self.batch.end_page();
         self.batch.region(region)?.end += pages;
         for page in 0..pages {
@@ -214,16 +301,7 @@ impl Sink for Adding<'_, '_, '_> {
     }
 
     fn fresh(&mut self, region: usize) -> Result {
-        self.batch.end_page();
-        let left = self.guess.saturating_sub(self.batch.pages.len());
-        let range = self.batch.region(region)?;
-        let number = range.len();
-        range.end += 1;
-        let Some(page) = self.spares.take(region, number, left) else {
-            return self.batch.pages.push_owned(OwnedPage::to_receive()?);
-        };
-        self.batch.stale = Some(0);
-        self.batch.pages.push_in_place(page)
+        self.batch.fresh(region, self.spares, self.guess).map(drop)
     }
 
     fn begin(&mut self, region: usize, offset: usize, seg: usize) -> Result {
@@ -276,17 +354,20 @@ impl<'q> Run<'q> {
     fn restart(&mut self, first: Incoming<'q>) -> Result {
         self.incoming.clear();
         self.seen.clear();
-        self.push(first)
+        self.push(first, first.seen())
     }
 
-    fn push(&mut self, next: Incoming<'q>) -> Result {
-        self.seen.push(next.seen, GFP_KERNEL)?;
+    fn push(&mut self, next: Incoming<'q>, seen: Seg) -> Result {
+        self.seen.push(seen, GFP_KERNEL)?;
         Ok(self.incoming.push(next, GFP_KERNEL)?)
     }
 
-    fn joins(&self, next: &Incoming<'q>) -> bool {
-        self.seen
-            .last()
-            .is_some_and(|last| queue::joins(last, &next.seen))
+    /// Whether the next segment belongs to the run.
+    fn takes(&self, next: &Seg) -> bool {
+        self.seen.len() < queue::MAX_RUN
+            && self
+                .seen
+                .last()
+                .is_some_and(|last| queue::joins(last, next))
     }
 }

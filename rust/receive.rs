@@ -21,7 +21,7 @@ use crate::plan::ownership::fact;
 use crate::plan::queue::most_payloads;
 use crate::plan::small::{call_is_small, datagram_is_small};
 use crate::plan::PAGE_SIZE;
-use crate::region::{check_regions, room, Region};
+use crate::region::{check_regions, Region};
 use crate::spares::Spares;
 use crate::window::Window;
 use kernel::prelude::*;
@@ -42,8 +42,7 @@ pub(crate) fn readv(args: &mut Readv) -> Result<Done> {
     // Both arrays must be writable before anything happens.
     uapi::write_iovecs(args.iov as usize, &iov)?;
     if args.payloads != 0 {
-        let none = KVVec::from_elem(Payload::default(), count, GFP_KERNEL)?;
-        uapi::write_array(args.payloads as usize, &none)?;
+        uapi::clear_array::<Payload>(args.payloads as usize, count)?;
     }
 
     let socket = Socket::from_fd(args.fd)?;
@@ -56,9 +55,9 @@ pub(crate) fn readv(args: &mut Readv) -> Result<Done> {
     socket.check_receive()?;
     reached(Point::ReadvChecked);
 
-    let call = Call {
+    let mut call = Call {
         args,
-        room: room(&regions)?,
+        iov,
         regions,
         target,
         nonblock,
@@ -80,29 +79,34 @@ pub(crate) fn readv(args: &mut Readv) -> Result<Done> {
 /// A call whose arguments are good.
 struct Call<'a> {
     args: &'a Readv,
+    /// What was offered; from its first on, what is to be told.
+    iov: KVVec<IoVec>,
     regions: KVVec<Region>,
-    /// Pages of each region.
-    room: KVVec<usize>,
     target: Target,
     nonblock: bool,
 }
 
 impl Call<'_> {
     /// From a stream. Returns what was moved, in how many payloads: none at its end.
-    fn stream(&self, tcp: Tcp<'_>) -> Result<(Moved, usize)> {
+    fn stream(&mut self, tcp: Tcp<'_>) -> Result<(Moved, usize)> {
         let mut locked = tcp.lock()?;
-        let capacity = self.room.iter().sum::<usize>() * PAGE_SIZE;
+        let capacity = pages(&self.regions) * PAGE_SIZE;
         let ready = locked.wait_data(capacity, self.nonblock)?;
         if ready == 0 {
             return Ok((Moved::default(), 0));
         }
         let done = {
             let threshold = self.target.context.threshold();
-            let also = small(call_is_small(threshold, ready as u64));
-            let incoming = locked.queue();
-            let incoming = incoming.map(|segment| Incoming::new(segment, 0, false, also));
-            let guess = ready / PAGE_SIZE * 3 / 2 + 2;
-            let batch = self.gather(incoming, guess)?;
+            let bytes = ready.min(capacity);
+            let batch = if call_is_small(threshold, bytes as u64) {
+                let mut spares = Spares::new(&self.regions);
+                Batch::copy(locked.bytes(), bytes, &self.regions, &mut spares)
+                    .inspect_err(|_| empty(&self.regions))?
+            } else {
+                let incoming = locked.queue();
+                let incoming = incoming.map(|segment| Incoming::new(segment, 0, false, 0));
+                self.gather(incoming, bytes / PAGE_SIZE * 3 / 2 + 2)?
+            };
             self.deliver(&batch, |_| Payload::default())?;
             (batch.moved(), batch.payloads.len())
         };
@@ -112,8 +116,8 @@ impl Call<'_> {
 
     /// From a socket that keeps boundaries: whole datagrams only, unless the first alone is
     /// larger than all regions.
-    fn messages(&self, socket: DatagramSocket<'_>) -> Result<(Moved, usize)> {
-        let (taken, guess) = take(socket, self.nonblock, &self.room)?;
+    fn messages(&mut self, socket: DatagramSocket<'_>) -> Result<(Moved, usize)> {
+        let (taken, guess) = take(socket, self.nonblock, &self.regions)?;
         if taken.all().is_empty() {
             // Shut down.
             return Ok((Moved::default(), 0));
@@ -128,7 +132,7 @@ impl Call<'_> {
             .map(|one: &Description| u64::from(one.len))
             .sum();
         let threshold = self.target.context.threshold();
-        for (number, (datagram, description)) in taken.all().iter().zip(&told).enumerate() {
+        for (number, (datagram, description)) in (0..).zip(taken.all().iter().zip(&told)) {
             let len = u64::from(description.len);
             let also = small(datagram_is_small(threshold, all, len));
             let empty = (description.len == 0).then(Segment::empty);
@@ -157,7 +161,7 @@ impl Call<'_> {
             }
             self.deliver(&batch, |i| {
                 let number = |i: usize| batch.payloads.get(i).map(|placed| placed.datagram);
-                let description = number(i).and_then(|number| told.get(number));
+                let description = number(i).and_then(|number| told.get(number as usize));
                 let mut payload = description.map_or_else(Payload::default, describe);
                 if number(i) != number(i + 1) {
                     payload.flags |= uapi::PAYLOAD_END;
@@ -182,13 +186,13 @@ impl Call<'_> {
     ) -> Result<Batch<'q>> {
         let mut spares = Spares::new(&self.regions);
         let writable = self.target.writable;
-        Batch::gather(incoming, &self.room, guess, writable, &mut spares)
+        Batch::gather(incoming, &self.regions, guess, writable, &mut spares)
             .inspect_err(|_| empty(&self.regions))
     }
 
     /// Maps the pages of a batch and tells user space where the payloads lie, with what
     /// `told` says of each beside. On an error the regions are empty.
-    fn deliver(&self, batch: &Batch<'_>, told: impl Fn(usize) -> Payload) -> Result {
+    fn deliver(&mut self, batch: &Batch<'_>, told: impl Fn(usize) -> Payload) -> Result {
         reached(Point::ReadvGathered);
         let mut emptied = false;
         let placed = self.target.context.within_limit(|| {
@@ -216,7 +220,7 @@ impl Call<'_> {
         result
     }
 
-    fn report(&self, batch: &Batch<'_>, told: impl Fn(usize) -> Payload) -> Result {
+    fn report(&mut self, batch: &Batch<'_>, told: impl Fn(usize) -> Payload) -> Result {
         let count = batch.payloads.len();
         if self.args.payloads != 0 {
             let mut info = KVVec::with_capacity(count, GFP_KERNEL)?;
@@ -225,17 +229,21 @@ impl Call<'_> {
             }
             uapi::write_array(self.args.payloads as usize, &info)?;
         }
-        let mut iov = KVVec::with_capacity(count, GFP_KERNEL)?;
-        for placed in &batch.payloads {
+        let places = self.iov.get_mut(..count).ok_or(EINVAL)?;
+        for (place, placed) in places.iter_mut().zip(&batch.payloads) {
             let region = self.regions.get(placed.region).ok_or(EINVAL)?;
-            let place = IoVec {
+            *place = IoVec {
                 base: region.first + placed.offset,
                 len: placed.moved.bytes() as usize,
             };
-            iov.push(place, GFP_KERNEL)?;
         }
-        uapi::write_iovecs(self.args.iov as usize, &iov)
+        uapi::write_iovecs(self.args.iov as usize, places)
     }
+}
+
+/// Pages of all regions.
+fn pages(regions: &[Region]) -> usize {
+    regions.iter().map(|region| region.pages).sum()
 }
 
 /// What is to be known of bytes that are copied for being few, or are not.
@@ -252,12 +260,12 @@ fn small(is: bool) -> u32 {
 fn take<'s>(
     socket: DatagramSocket<'s>,
     nonblock: bool,
-    room: &[usize],
+    regions: &[Region],
 ) -> Result<(Taken<'s>, usize)> {
-    let smallest = room.iter().copied().min().unwrap_or(1);
-    let mut payloads = room.len();
+    let smallest = regions.iter().map(|r| r.pages).min().unwrap_or(1);
+    let mut payloads = regions.len();
     let mut pages = MAX_PAGES;
-    let mut taken = Taken::with_capacity(room.len())?;
+    let mut taken = Taken::with_capacity(regions.len())?;
     let mut first = true;
     while payloads > 0 && pages > 0 {
         let next = if first {

@@ -3,6 +3,7 @@
 //! Regions: where user space wants payloads, as it offers them in a call.
 
 use crate::ground::uapi::IoVec;
+use crate::plan::receive::Room;
 use crate::plan::span::{check_region, find_overlap, Span};
 use crate::plan::PAGE_SIZE;
 use kernel::prelude::*;
@@ -27,19 +28,15 @@ impl Region {
     }
 }
 
-/// Pages of each region.
-pub(crate) fn room(regions: &[Region]) -> Result<KVVec<usize>> {
-    let mut room = KVVec::with_capacity(regions.len(), GFP_KERNEL)?;
-    for region in regions {
-        room.push(region.pages, GFP_KERNEL)?;
+impl Room for Region {
+    fn pages(&self) -> usize {
+        self.pages
     }
-    Ok(room)
 }
 
 /// The regions that elements describe; EINVAL, with its index, for the first that has no whole
 /// page or overlaps another.
 pub(crate) fn check_regions(iov: &[IoVec], error_index: &mut i32) -> Result<KVVec<Region>> {
-    let mut spans = KVVec::with_capacity(iov.len(), GFP_KERNEL)?;
     let mut regions = KVVec::with_capacity(iov.len(), GFP_KERNEL)?;
     for (i, v) in iov.iter().enumerate() {
         let span = Span::from(*v);
@@ -47,10 +44,9 @@ pub(crate) fn check_regions(iov: &[IoVec], error_index: &mut i32) -> Result<KVVe
             *error_index = i as i32;
             return Err(EINVAL);
         };
-        spans.push(span, GFP_KERNEL)?;
         regions.push(Region { first, pages }, GFP_KERNEL)?;
     }
-    let overlap = find_overlap(&spans, |n| KVVec::from_elem(0, n, GFP_KERNEL))?;
+    let overlap = find_overlap(iov, |n| KVVec::from_elem(0, n, GFP_KERNEL))?;
     if let Some(i) = overlap {
         *error_index = i as i32;
         return Err(EINVAL);

@@ -112,7 +112,7 @@ pub(crate) fn writev(args: &mut Writev) -> Result<Done> {
                 false => None,
             };
             match places {
-                Some(places) => small::send(tcp, &areas, places, flags, moved)?,
+                Some(places) => small::send(tcp, &areas, iov, places, flags, moved)?,
                 None => stream(tcp, &areas, flags, route, moved)?,
             }
         }
@@ -229,7 +229,8 @@ impl Sender<'_> {
     }
 }
 
-/// The copies that go in the place of a batch's pages: `None` for those that go themselves.
+/// The copies that go in the place of a batch's pages: `None` for those that go themselves,
+/// nothing at all if all of them do.
 type Copies = KVVec<Option<OwnedPage>>;
 
 /// The payload bytes in one page.
@@ -422,10 +423,9 @@ impl<'a> Batch<'a> {
         if !flags.sealed {
             return Ok(KVVec::new());
         }
-        let mut copies = KVVec::with_capacity(self.pages.len(), GFP_KERNEL)?;
+        let mut copies = KVVec::new();
         let mut pinned = KVVec::new();
         for (n, page) in self.pages.iter().enumerate() {
-            copies.push(None, GFP_KERNEL)?;
             if page.refs() == 1 {
                 page.seal();
             } else {
@@ -434,6 +434,10 @@ impl<'a> Batch<'a> {
         }
         if pinned.is_empty() {
             return Ok(copies);
+        }
+        // Before the pages that are reserved, which would have to be given back.
+        for _ in 0..self.pages.len() {
+            copies.push(None, GFP_KERNEL)?;
         }
         let reserved = self.pool.reserve(pinned.len());
         if reserved.is_err() {

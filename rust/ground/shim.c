@@ -65,18 +65,24 @@ bool zcio_socket_nonblock(struct socket *sock)
  * state. MSG_PEEK keeps it from consuming a FIN or an urgent mark.
  *
  * On AF_PACKET even MSG_PEEK leaves a mark: it overwrites the length that the frame had
- * (tp_len of PACKET_AUXDATA), and the next MSG_PEEK steps over an empty datagram. There
- * MSG_OOB does it, which packet_recvmsg() refuses at once, with EINVAL.
+ * (tp_len of PACKET_AUXDATA), and the next MSG_PEEK steps over an empty datagram. And TCP
+ * looks whether to send an ACK, before anything is taken that one could tell of. So there it
+ * is MSG_OOB, too: packet_recvmsg() refuses that at once, with EINVAL; tcp_recv_urg() says
+ * whether there is an urgent byte, and what else there is, zcio_tcp_wait_data() says.
  */
 int zcio_socket_may_receive(struct socket *sock)
 {
-	bool packet = sock->sk->sk_family == AF_PACKET;
+	bool tcp = sk_is_tcp(sock->sk), packet = sock->sk->sk_family == AF_PACKET;
 	struct msghdr msg = {};
 	int err;
 
 	iov_iter_kvec(&msg.msg_iter, ITER_DEST, NULL, 0, 0);
-	err = sock_recvmsg(sock, &msg, MSG_DONTWAIT | (packet ? MSG_OOB : MSG_PEEK));
-	return err == (packet ? -EINVAL : -EAGAIN) || err > 0 ? 0 : err;
+	err = sock_recvmsg(sock, &msg, MSG_DONTWAIT | MSG_PEEK | (tcp || packet ? MSG_OOB : 0));
+	if (err >= 0 || err == -EAGAIN)
+		return 0;
+	if ((tcp || packet) && err == -EINVAL)
+		return 0;
+	return tcp && err == -ENOTCONN ? 0 : err;
 }
 
 int zcio_socket_may_send(struct socket *sock, bool nonblock, bool nosignal)
@@ -202,29 +208,54 @@ void zcio_tcp_start(struct socket *sock, struct zcio_cursor *cur, u32 limit)
 }
 
 /*
- * Fills @segs with the next segments and moves @cur behind them. Returns how many,
- * 0 at the end, or when device memory comes that the CPU cannot read.
+ * The skb that has the next bytes. NULL at the end, or when device memory comes that the CPU
+ * cannot read.
  */
-u32 zcio_tcp_segments(struct socket *sock, struct zcio_cursor *cur,
-		      struct zcio_seg *segs, u32 max)
+static struct sk_buff *next_skb(struct sock *sk, struct zcio_cursor *cur)
 {
-	struct sock *sk = sock->sk;
-
 	while (cur->head && cur->left) {
 		struct sk_buff *skb = cur->head;
 
-		if (cur->offset < skb->len) {
-			if (!skb_frags_readable(skb))
-				return 0;
-			return zcio_skb_segments(skb, cur, segs, max);
-		}
+		if (cur->offset < skb->len)
+			return skb_frags_readable(skb) ? skb : NULL;
 		cur->head = skb_queue_is_last(&sk->sk_receive_queue, skb) ?
 			    NULL : skb_queue_next(&sk->sk_receive_queue, skb);
 		/* What is sent again may overlap: begin behind what the last one had. */
 		if (cur->head)
 			cur->offset = cur->end - cur->left - TCP_SKB_CB(cur->head)->seq;
 	}
-	return 0;
+	return NULL;
+}
+
+/* Fills @segs with the next segments and moves @cur behind them. Returns how many. */
+u32 zcio_tcp_segments(struct socket *sock, struct zcio_cursor *cur,
+		      struct zcio_seg *segs, u32 max)
+{
+	struct sk_buff *skb = next_skb(sock->sk, cur);
+
+	return skb ? zcio_skb_segments(skb, cur, segs, max) : 0;
+}
+
+/*
+ * Copies the next bytes, at most @len, to the beginning of @page and moves @cur behind them.
+ * Returns how many.
+ */
+long zcio_tcp_copy(struct socket *sock, struct zcio_cursor *cur, struct page *page, u32 len)
+{
+	struct sk_buff *skb;
+	u32 done = 0;
+
+	while (done < len && (skb = next_skb(sock->sk, cur))) {
+		u32 n = min3(len - done, cur->left, skb->len - cur->offset);
+		int err = zcio_skb_copy(skb, cur->offset, page, done, n);
+
+		if (err)
+			return err;
+		cur->offset += n;
+		cur->left -= n;
+		done += n;
+	}
+	return done;
 }
 
 void zcio_tcp_consume(struct socket *sock, u32 len)
@@ -505,6 +536,11 @@ u32 zcio_pages_in_place(unsigned long addr, u32 n, struct page **pages)
 }
 
 /* ---- 32-bit processes ---- */
+
+bool zcio_clear_user(unsigned long addr, unsigned long len)
+{
+	return !clear_user((void __user *)addr, len);
+}
 
 bool zcio_in_compat_syscall(void)
 {

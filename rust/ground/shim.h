@@ -109,6 +109,7 @@ long zcio_tcp_wait_data(struct socket *sock, u32 capacity, bool nonblock);
 void zcio_tcp_start(struct socket *sock, struct zcio_cursor *cur, u32 limit);
 u32 zcio_tcp_segments(struct socket *sock, struct zcio_cursor *cur,
 		      struct zcio_seg *segs, u32 max);
+long zcio_tcp_copy(struct socket *sock, struct zcio_cursor *cur, struct page *page, u32 len);
 void zcio_tcp_consume(struct socket *sock, u32 len);
 int zcio_tcp_wait_space(struct socket *sock, bool nonblock);
 unsigned long zcio_now(void);
@@ -174,6 +175,7 @@ void zcio_zap(struct vm_area_struct *vma, unsigned long addr, unsigned long size
 u32 zcio_pages_in_place(unsigned long addr, u32 n, struct page **pages);
 
 /* Whether the system call was made as 32-bit processes make theirs. */
+bool zcio_clear_user(unsigned long addr, unsigned long len);
 bool zcio_in_compat_syscall(void);
 
 /* Charging pinned pages to a user, as RLIMIT_MEMLOCK wants it. */

@@ -105,8 +105,11 @@ impl<'a> Segment<'a> {
         }
         // SAFETY: By the type invariant the frag keeps its pages for `'a`.
         let first = unsafe { PageRef::from_raw(NonNull::new(self.seg.page)?) };
-        // SAFETY: The byte lies inside the frag, so its page is one of the folio's.
-        Some(unsafe { first.nth((self.seg.offset as usize + at) / PAGE_SIZE) })
+        match (self.seg.offset as usize + at) / PAGE_SIZE {
+            0 => Some(first),
+            // SAFETY: The byte lies inside the frag, so its page is one of the folio's.
+            n => Some(unsafe { first.nth(n) }),
+        }
     }
 
     /// Copies `len` bytes from byte `at` on to `offset` of `to`.

@@ -204,6 +204,14 @@ impl Locked<'_> {
         }
     }
 
+    /// The same, to be copied one after the other.
+    pub(crate) fn bytes(&self) -> Bytes<'_> {
+        let mut cursor = shim::zcio_cursor::default();
+        // SAFETY: The lock is held.
+        unsafe { shim::zcio_tcp_start(self.tcp.as_ptr(), &mut cursor, u32::MAX) };
+        Bytes { sock: self, cursor }
+    }
+
     /// Takes `len` bytes off the queue. Everything borrowed from it is gone by then.
     pub(crate) fn consume(&mut self, len: usize) {
         // SAFETY: The lock is held.
@@ -347,5 +355,23 @@ impl<'a> Iterator for Queue<'a> {
         })?;
         // SAFETY: Nothing is consumed while the socket is borrowed for `'a`.
         Some(unsafe { Segment::from_raw(seg) })
+    }
+}
+
+/// The bytes queued on a locked socket, one after the other.
+pub(crate) struct Bytes<'a> {
+    sock: &'a Locked<'a>,
+    cursor: shim::zcio_cursor,
+}
+
+impl Bytes<'_> {
+    /// Copies the next `len` bytes (at most a page's) to the beginning of a page. Returns how
+    /// many: less only at the end, or where device memory comes.
+    pub(crate) fn copy(&mut self, to: PageRef<'_>, len: usize) -> Result<usize> {
+        let sock = self.sock.tcp.as_ptr();
+        let len = len.min(PAGE_SIZE) as u32;
+        // SAFETY: The lock is held, and nothing is consumed while the socket is borrowed. The
+        // page is valid and has room for so many bytes.
+        errno::bytes(unsafe { shim::zcio_tcp_copy(sock, &mut self.cursor, to.as_ptr(), len) })
     }
 }

@@ -189,6 +189,16 @@ pub(crate) fn write_array<T: AsBytes>(addr: usize, values: &[T]) -> Result {
         .write_slice(raw)
 }
 
+/// Zeroes `n` elements in user memory.
+pub(crate) fn clear_array<T: AsBytes>(addr: usize, n: usize) -> Result {
+    let bytes = n.checked_mul(size_of::<T>()).ok_or(EFAULT)?;
+    // SAFETY: The address is checked by the callee.
+    match unsafe { super::shim::zcio_clear_user(addr, bytes) } {
+        true => Ok(()),
+        false => Err(EFAULT),
+    }
+}
+
 /// Reads `n` iovecs from the memory of the calling process, as wide as its own are.
 pub(crate) fn read_iovecs(addr: usize, n: usize) -> Result<KVVec<IoVec>> {
     if !in_compat_syscall() {

@@ -14,6 +14,15 @@ pub struct Rooms {
     pub tail: usize,
 }
 
+impl From<Area> for Span {
+    fn from(area: Area) -> Self {
+        Self {
+            base: area.base,
+            len: area.pages * PAGE_SIZE,
+        }
+    }
+}
+
 /// How the kernel's own part before a payload is aligned.
 const HEAD_ALIGN: usize = 64;
 

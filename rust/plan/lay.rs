@@ -4,8 +4,8 @@
 //! where `receive` has room for them become a few simple effects, which somebody else has.
 
 use super::ownership::{fact, Verdict, Why};
-use super::queue::{groups, Group, Part, Seg};
-use super::receive::{Fill, NoRoom, Planner, Sheet};
+use super::queue::{alone, groups, Group, Part, Seg};
+use super::receive::{Fill, NoRoom, Planner, Room, Sheet};
 use super::PAGE_SIZE;
 
 /// Who carries out what was decided. The pages of a region come one after the other, from
@@ -37,8 +37,8 @@ pub trait Sink {
 
 /// Lays a run of segments of one folio, behind which comes `next`, into windows that user
 /// space can write to (`writable`) or not; false when there was not room for all of it.
-pub fn lay<S: Sink>(
-    planner: &mut Planner<'_>,
+pub fn lay<R: Room, S: Sink>(
+    planner: &mut Planner<'_, R>,
     run: &[Seg],
     next: Option<&Seg>,
     writable: bool,
@@ -47,23 +47,40 @@ pub fn lay<S: Sink>(
     if let [Seg { len: 0, .. }] = run {
         return empty(planner, sink);
     }
+    // What drivers mostly write: a page for each frame, or several.
+    if let Some(group) = alone(run, writable) {
+        return lay_group(planner, run, &group, next, sink);
+    }
     for group in groups(run, writable) {
-        let done = match group.verdict {
-            Verdict::Copy(why) => {
-                let to_end = why == Why::Linear && next.is_some_and(begins_a_page);
-                copy(planner, run, &group, why, to_end, sink)?
-            }
-            Verdict::Owned | Verdict::Show if group.pages > 1 => {
-                map_many(planner, run, &group, sink)?
-            }
-            Verdict::Owned => map(planner, run, &group, true, sink)?,
-            Verdict::Show => map(planner, run, &group, false, sink)?,
-        };
-        if !done {
+        if !lay_group(planner, run, &group, next, sink)? {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+fn lay_group<R: Room, S: Sink>(
+    planner: &mut Planner<'_, R>,
+    run: &[Seg],
+    group: &Group,
+    next: Option<&Seg>,
+    sink: &mut S,
+) -> Result<bool, S::Error> {
+    let owned = match group.verdict {
+        Verdict::Copy(why) => {
+            let to_end = why == Why::Linear && next.is_some_and(begins_a_page);
+            return copy(planner, run, group, why, to_end, sink);
+        }
+        Verdict::Owned => true,
+        Verdict::Show => false,
+    };
+    if group.pages > 1 {
+        map_many(planner, run, group, sink)
+    } else if group.count > 1 {
+        map(planner, run, group, owned, sink)
+    } else {
+        map_part(planner, run, group, owned, sink)
+    }
 }
 
 /// Its first byte is that of a page, and goes on in the payload before it. (Where room is
@@ -72,9 +89,46 @@ fn begins_a_page(seg: &Seg) -> bool {
     !seg.starts && !seg.linear() && seg.offset == 0 && seg.bits & fact::CROWDED == 0
 }
 
+/// A page as it is, with bytes of one segment only.
+fn map_part<R: Room, S: Sink>(
+    planner: &mut Planner<'_, R>,
+    run: &[Seg],
+    group: &Group,
+    owned: bool,
+    sink: &mut S,
+) -> Result<bool, S::Error> {
+    let Some(part) = group.part(run) else {
+        return Ok(true);
+    };
+    let end = part.offset + part.len;
+    let sheet = Sheet {
+        offset: part.offset,
+        end,
+        starts: part.starts,
+        more: 0,
+        owned,
+    };
+    // One payload in the page: there is room for all of it, or for none.
+    let Ok(place) = planner.map(&sheet) else {
+        return Ok(false);
+    };
+    sink.map(place.region, &part, 1)?;
+    if owned && part.offset > 0 {
+        sink.zero(0, part.offset);
+    }
+    if place.begins {
+        sink.begin(place.region, place.page * PAGE_SIZE + part.offset, part.seg)?;
+    }
+    sink.mapped(part.len)?;
+    if owned && end < PAGE_SIZE {
+        sink.zero(end, PAGE_SIZE - end);
+    }
+    Ok(true)
+}
+
 /// A page as it is, with all the payloads in it.
-fn map<S: Sink>(
-    planner: &mut Planner<'_>,
+fn map<R: Room, S: Sink>(
+    planner: &mut Planner<'_, R>,
     run: &[Seg],
     group: &Group,
     owned: bool,
@@ -123,13 +177,13 @@ fn map<S: Sink>(
 }
 
 /// Whole pages of one segment as they are: as many in each region as go on there.
-fn map_many<S: Sink>(
-    planner: &mut Planner<'_>,
+fn map_many<R: Room, S: Sink>(
+    planner: &mut Planner<'_, R>,
     run: &[Seg],
     group: &Group,
     sink: &mut S,
 ) -> Result<bool, S::Error> {
-    let Some(mut part) = group.parts(run).next() else {
+    let Some(mut part) = group.part(run) else {
         return Ok(true);
     };
     let mut left = group.pages;
@@ -161,8 +215,8 @@ fn map_many<S: Sink>(
 }
 
 /// Copies of bytes; `to_end`: up to the end of a page, if they begin a payload.
-fn copy<S: Sink>(
-    planner: &mut Planner<'_>,
+fn copy<R: Room, S: Sink>(
+    planner: &mut Planner<'_, R>,
     run: &[Seg],
     group: &Group,
     why: Why,
@@ -196,7 +250,7 @@ fn copy<S: Sink>(
 }
 
 /// An empty datagram is a payload without bytes.
-fn empty<S: Sink>(planner: &mut Planner<'_>, sink: &mut S) -> Result<bool, S::Error> {
+fn empty<R: Room, S: Sink>(planner: &mut Planner<'_, R>, sink: &mut S) -> Result<bool, S::Error> {
     let Some(region) = planner.empty() else {
         return Ok(false);
     };

@@ -117,6 +117,15 @@ fn part(run: &[Seg], seg: usize, at: usize) -> Option<Part> {
 }
 
 impl Group {
+    /// The first of its parts.
+    pub(super) fn part(&self, run: &[Seg]) -> Option<Part> {
+        let part = part(run, self.first, self.at)?;
+        Some(Part {
+            len: part.len + (self.pages - 1) * PAGE_SIZE,
+            ..part
+        })
+    }
+
     /// Its parts, in the order of the queue.
     pub fn parts<'s>(&self, run: &'s [Seg]) -> impl Iterator<Item = Part> + Clone + 's {
         let Self {
@@ -146,6 +155,32 @@ pub struct Groups<'s> {
     mapped: u32,
     seg: usize,
     at: usize,
+}
+
+/// The group of a run that is one segment in one page.
+pub(super) fn alone(run: &[Seg], writable: bool) -> Option<Group> {
+    let [seg] = run else {
+        return None;
+    };
+    let end = seg.offset + seg.len;
+    if seg.linear() || seg.len == 0 || end > PAGE_SIZE {
+        return None;
+    }
+    let facts = Facts {
+        bits: seg.bits,
+        refs: seg.refs,
+        frags: 1,
+        inside: true,
+    };
+    let whole = seg.len == PAGE_SIZE;
+    Some(Group {
+        first: 0,
+        at: 0,
+        count: 1,
+        pages: 1,
+        whole,
+        verdict: judge(facts, whole, writable),
+    })
 }
 
 /// Cuts a run into groups and judges each, for windows that user space can write to

@@ -60,10 +60,22 @@ pub enum NoRoom {
     Crowded,
 }
 
+/// A region that is offered, or just the number of its pages.
+pub trait Room {
+    /// How many whole pages it has.
+    fn pages(&self) -> usize;
+}
+
+impl Room for usize {
+    fn pages(&self) -> usize {
+        *self
+    }
+}
+
 /// Lays pages and copied bytes into regions, one step at a time.
-pub struct Planner<'a> {
-    /// Whole pages of each region. There can be as many payloads as regions.
-    regions: &'a [usize],
+pub struct Planner<'a, R> {
+    /// There can be as many payloads as regions.
+    regions: &'a [R],
     /// Payloads so far.
     payloads: usize,
     /// Pages that may still be used.
@@ -76,9 +88,9 @@ pub struct Planner<'a> {
     room_in_page: bool,
 }
 
-impl<'a> Planner<'a> {
+impl<'a, R: Room> Planner<'a, R> {
     /// Starts with nothing laid, for at most `most` pages.
-    pub fn new(regions: &'a [usize], most: usize) -> Self {
+    pub fn new(regions: &'a [R], most: usize) -> Self {
         Self {
             regions,
             payloads: 0,
@@ -90,7 +102,7 @@ impl<'a> Planner<'a> {
     }
 
     fn pages(&self, region: usize) -> usize {
-        self.regions.get(region).copied().unwrap_or(0)
+        self.regions.get(region).map_or(0, Room::pages)
     }
 
     /// The page for bytes that begin a payload (`starts`) or do not, at `offset` of a page;

@@ -50,22 +50,27 @@ impl Span {
 /// Ranges that wrap around must have been refused before. Arrays in rising order, the
 /// usual case, are checked in one pass; for others `scratch` gives that many numbers of
 /// scratch space, or fails.
-pub fn find_overlap<S: DerefMut<Target = [u16]>, E>(
-    spans: &[Span],
+pub fn find_overlap<T: Copy + Into<Span>, S: DerefMut<Target = [u16]>, E>(
+    spans: &[T],
     scratch: impl FnOnce(usize) -> Result<S, E>,
 ) -> Result<Option<usize>, E> {
-    let touches = |a: &Span, b: &Span| a.end().is_none_or(|end| end > b.base);
-    if spans.is_sorted_by_key(|s| s.base) {
-        let found = spans.windows(2).position(|w| touches(&w[0], &w[1]));
+    let touches = |a: Span, b: Span| a.end().is_none_or(|end| end > b.base);
+    if spans.is_sorted_by_key(|&s| s.into().base) {
+        let found = spans
+            .windows(2)
+            .position(|w| touches(w[0].into(), w[1].into()));
         return Ok(found.map(|at| at + 1));
     }
     let mut order = scratch(spans.len())?;
     for (i, slot) in order.iter_mut().enumerate() {
         *slot = i as u16;
     }
-    let at = |i: u16| spans.get(usize::from(i)).copied().unwrap_or_default();
+    let at = |i: u16| {
+        let span = spans.get(usize::from(i)).copied();
+        span.map(Into::into).unwrap_or_default()
+    };
     heap_sort(&mut order, |i| at(i).base);
-    let found = order.windows(2).find(|w| touches(&at(w[0]), &at(w[1])));
+    let found = order.windows(2).find(|w| touches(at(w[0]), at(w[1])));
     Ok(found.map(|w| usize::from(w[1])))
 }
 

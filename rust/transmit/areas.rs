@@ -45,7 +45,6 @@ pub(super) fn check_areas(
     rooms: Rooms,
     error_index: &mut i32,
 ) -> Result<KVVec<Area>> {
-    let mut spans = KVVec::with_capacity(iov.len() / 2, GFP_KERNEL)?;
     let mut areas = KVVec::with_capacity(iov.len() / 2, GFP_KERNEL)?;
     for (i, pair) in iov.chunks_exact(2).enumerate() {
         let (span, payload) = (Span::from(pair[0]), Span::from(pair[1]));
@@ -57,10 +56,9 @@ pub(super) fn check_areas(
             *error_index = i as i32;
             return Err(EINVAL);
         };
-        spans.push(span, GFP_KERNEL)?;
         areas.push(area, GFP_KERNEL)?;
     }
-    let overlap = find_overlap(&spans, |n| KVVec::from_elem(0, n, GFP_KERNEL))?;
+    let overlap = find_overlap(&areas, |n| KVVec::from_elem(0, n, GFP_KERNEL))?;
     if let Some(i) = overlap {
         *error_index = i as i32;
         return Err(EINVAL);

@@ -39,20 +39,24 @@ pub(super) fn places(areas: &[Area]) -> Result<Option<Places>> {
     Ok(Some(places))
 }
 
-/// Sends and clears. An error only if nothing was taken.
+/// Sends and clears what `iov`, pairs of an area and its payload, says. An error only if nothing
+/// was taken.
 pub(super) fn send(
     tcp: Tcp<'_>,
     areas: &[Area],
+    mut iov: KVVec<IoVec>,
     places: Places,
     flags: SendFlags,
     mut moved: KVVec<Moved>,
 ) -> Result<Outcome> {
-    let mut iov = KVVec::with_capacity(areas.len(), GFP_KERNEL)?;
-    for area in areas {
+    for (i, area) in areas.iter().enumerate() {
         let base = area.base + area.first * PAGE_SIZE + area.offset;
         let len = area.len;
-        iov.push(IoVec { base, len }, GFP_KERNEL)?;
+        if let Some(payload) = iov.get_mut(i) {
+            *payload = IoVec { base, len };
+        }
     }
+    iov.truncate(areas.len());
     reached(Point::WritevChecked);
     let bytes = tcp.send_user(&iov, flags)?;
     reached(Point::WritevSent);

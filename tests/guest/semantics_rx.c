@@ -369,9 +369,7 @@ TEST_F(rx, writable_window_can_be_written_and_hurts_nobody)
 
 TEST_F(rx, copy_threshold)
 {
-	struct zcio_tune tune = { .copy_threshold = 8000 };
-
-	ASSERT_EQ(0, zcio_tune(self->z.ctx, &tune));
+	zt_threshold(_metadata, self->z.ctx, 8000);
 	ASSERT_EQ(8000, zt_info(_metadata, self->z.ctx).copy_threshold);
 	put(_metadata, self, 7999);
 	take(_metadata, self, &zt_iov(self->z.win, ZT_PAGES(4)), 1);
@@ -381,6 +379,38 @@ TEST_F(rx, copy_threshold)
 	put(_metadata, self, 8000);
 	take(_metadata, self, &zt_iov(self->z.win, ZT_PAGES(4)), 1);
 	ASSERT_EQ(0, self->seen & ZCIO_WHY_SMALL);
+	/* However much there is: it is what the call can take that counts. */
+	take_all(_metadata, self, 0, 80);
+	put(_metadata, self, 20000);
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(4096, take(_metadata, self, &zt_iov(self->z.win, ZT_PAGES(1)), 1));
+		ASSERT_EQ(ZCIO_WHY_SMALL, self->seen);
+	}
+	take(_metadata, self, &zt_iov(self->z.win, ZT_PAGES(8)), 1);
+	ASSERT_EQ(0, self->seen & ZCIO_WHY_SMALL);
+}
+
+/* Copies by the call go on where the last ones ended, in the page and from one to the next. */
+TEST_F(rx, few_bytes_fill_the_regions_one_after_the_other)
+{
+	struct iovec iov[3];
+
+	zt_threshold(_metadata, self->z.ctx, 1 << 30);
+	for (int i = 0; i < 3; i++) {
+		put(_metadata, self, 20000);
+		for (int j = 0; j < 3; j++)
+			iov[j] = zt_iov(self->z.win + ZT_PAGES(3 * j), ZT_PAGES(1 + j % 2));
+		ASSERT_EQ(ZT_PAGES(4), take(_metadata, self, iov, 3));
+		ASSERT_EQ(ZCIO_WHY_SMALL, self->seen);
+		for (int j = 0; j < 3; j++) {
+			ASSERT_EQ(self->z.win + ZT_PAGES(3 * j), (char *)iov[j].iov_base);
+			ASSERT_EQ(ZT_PAGES(1 + j % 2), iov[j].iov_len);
+		}
+		for (int j = 0; j < 3; j++)
+			iov[j] = zt_iov(self->z.win + ZT_PAGES(3 * j), ZT_PAGES(1 + j % 2));
+		ASSERT_EQ(20000 - ZT_PAGES(4), take(_metadata, self, iov, 3));
+		ASSERT_EQ(0, self->mapped);
+	}
 }
 
 static uint64_t fdinfo(struct __test_metadata *_metadata, int fd, const char *name)
