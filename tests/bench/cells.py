@@ -8,7 +8,10 @@ them. A way that says it cannot be gone here is recorded with its reason and lef
 that fails fails the whole bench; the rest is measured nevertheless. Nothing is measured by a
 clock that runs wrong.
 
-    BENCH_LEVEL=full|quick BENCH_ONLY="tcp_* rr" BENCH_ROUNDS=5 BENCH_MIB=64 BENCH_CALIBRATE=1"""
+    BENCH_LEVEL=full|quick BENCH_ONLY="tcp_* rr" BENCH_ROUNDS=5 BENCH_MIB=64 BENCH_CALIBRATE=1
+
+With BENCH_INSTRUCTIONS=1 the guest is one whose clock counts instructions (accelerator icount of
+tests/rig/qemu.py): a few rounds of what plan.instructed() says, and nothing else."""
 import json
 import os
 import re
@@ -141,6 +144,13 @@ class Cell:
                     costs.append(f"{way} {cost:.0f}")
             say(f"  round {number + 1}, us of CPU per MB: " + ", ".join(sorted(costs)))
 
+    def instructions(self, many):
+        for _ in range(many):
+            for way in list(self.able):
+                result = self.go(way, self.command(way, min(self.cell["bytes"], plan.INSTRUCTED_BYTES)))
+                if result:
+                    tell(cell=self.cell, way=way, kind="instructions", result=result)
+
     def be_counted(self, observer):
         for way in list(self.able):
             observer.forget()
@@ -186,10 +196,25 @@ def calibrate(rounds, seconds):
     return status == 0 and bool(lines)
 
 
+def count_instructions(there, cells):
+    """In a guest whose time is instructions. Gives whether all could be run."""
+    good = bool(cells)
+    for number, cell in enumerate(cells, 1):
+        one = Cell(cell, there[cell["job"]]["ways"])
+        say(f"instructions, {number} of {len(cells)}: {one.title()}")
+        one.instructions(plan.INSTRUCTED_ROUNDS)
+        good &= not one.failed
+    return good
+
+
 def main():
     level = ENV.get("BENCH_LEVEL") or "full"
     rounds = int(ENV.get("BENCH_ROUNDS") or plan.ROUNDS[level])
     path = (ENV["ZCIO_NIC"], int(ENV["ZCIO_MTU"]))
+    if ENV.get("BENCH_INSTRUCTIONS"):
+        there = jobs()
+        todo = plan.cells(there, level, path, ENV.get("BENCH_ONLY", ""))
+        return 0 if count_instructions(there, plan.instructed(todo)) else 1
     begun = clock.look()
     apart = in_guest.drivers_apart()
     say("the drivers' own work is " + ("in threads, not counted for the process" if apart else

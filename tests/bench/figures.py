@@ -110,11 +110,23 @@ class Collected:
                 way["checked"] = True
             elif line["kind"] == "counted":
                 way["counted"] = line["counted"]
+            elif line["kind"] == "instructions":
+                way.setdefault("instructions", []).append(line["result"])
             else:
                 way["rounds"][line["round"]] = of_run(line["result"])
 
     def of_cell(self, key):
         return {name: way for (at, name), way in self.ways.items() if at == key}
+
+
+def instructions(results):
+    """Of the process, by what was moved: its time in nanoseconds, of an instruction each."""
+    def each(by):
+        return spread([(one["user_us"] + one["system_us"]) * 1000 / by(one) for one in results])
+    found = {"per_mb": each(lambda one: one["bytes"] / 1e6)}
+    if all(one["payloads"] for one in results):
+        found["per_payload"] = each(lambda one: one["payloads"])
+    return found
 
 
 def way_figures(name, way):
@@ -128,6 +140,8 @@ def way_figures(name, way):
         found["rounds"] = [[number, way["rounds"][number]["cpu_us_per_mb"]] for number in sorted(way["rounds"])]
     if "counted" in way:
         found["counted"] = way["counted"]
+    if "instructions" in way:
+        found["instructions"] = instructions(way["instructions"])
     return found
 
 

@@ -377,12 +377,41 @@ def counted(bench):
             "flushes, and pages allocated (by the process; and in the\nwhole guest, drivers and the other side "
             "included). Zapped entries are those of the ranges that were\nzapped. ")
     if not bench["rig"].get("guest", {}).get("pmu"):
-        text += ("Instructions and cache misses are not counted: the guest's processor has no performance "
-                 "counters. ")
+        text += ("Instructions are counted in a guest of their own, see each job's file; cache misses are not: the "
+                 "guest's processor has no performance counters. ")
     text += "".join(f"A dash for {what}: {why}. " for what, why in unseen.items())
     if missing:
         text += f"This kernel has no function {', '.join(missing)}: copies there, if any, are not seen. "
     return text.rstrip() + "\n\n" + table(["path", "job", "way"] + [label for _, label in COUNTED], rows, 3)
+
+
+def instructions_text(way):
+    """Thousands for each MB, and for each payload."""
+    found = way.get("instructions")
+    if not found:
+        return ""
+    payload = found.get("per_payload")
+    return f"{found['per_mb']['median'] / 1000:.0f}" + (f" ({payload['median'] / 1000:.1f})" if payload else "")
+
+
+def instructed(cells):
+    """Of each path: a row a way, a column a cell."""
+    found = {}
+    for cell in cells:
+        if any("instructions" in way for way in cell["ways"].values()):
+            found.setdefault(path_text(cell), []).append(cell)
+    if not found:
+        return ""
+    text = ("## Instructions\n\nIn another guest, of one processor, whose clock counts its instructions: thousands "
+            f"of them in the measured\nprocess for each MB, in brackets for each payload; medians of "
+            f"{plan.INSTRUCTED_ROUNDS} rounds. The same under any load, but for\nwho is interrupted by the drivers' "
+            "work, of both sides. An instruction that copies moves 8 bytes here, and is\nas much as any other: "
+            "that a copy waits for memory is not seen.\n\n")
+    for path, there in found.items():
+        ways = dict.fromkeys(name for cell in there for name in cell["ways"])
+        rows = [[name_text(name)] + [instructions_text(cell["ways"].get(name, {})) for cell in there] for name in ways]
+        text += f"{path}:\n\n" + table(["way"] + [cell_text(cell) for cell in there], rows, 1) + "\n"
+    return text.rstrip() + "\n"
 
 
 def unable(bench):
@@ -426,7 +455,7 @@ def render_job(bench, job):
     cells = [cell for cell in bench["cells"] if cell["job"] == job]
     about = bench["jobs"].get(job, {"about": ""})["about"]
     return joined([JOB_HEAD.format(job=job, about=about) + costs(cells),
-                   system_costs(cells) if job in STREAMS else "", MORE_HEAD + details(cells)])
+                   system_costs(cells) if job in STREAMS else "", instructed(cells), MORE_HEAD + details(cells)])
 
 
 def write(path, text):

@@ -96,6 +96,27 @@ class Crossing(unittest.TestCase):
         self.assertEqual((found["from"], found["size"], found["to"]), (4, 8, 16))
 
 
+class Instructions(unittest.TestCase):
+    def test_by_what_was_moved(self):
+        lines = [{"cell": CELL, "way": "zc_readv", "kind": "instructions", "result": result(cost, payloads=10)}
+                 for cost in (100, 400, 200)]
+        found = figures.cells("veth", 9000, lines)[0]["ways"]["zc_readv"]["instructions"]
+        self.assertEqual(found["per_mb"]["median"], 200000)
+        self.assertEqual(found["per_payload"]["median"], 20000)
+
+    def test_without_payloads(self):
+        found = figures.instructions([result(100, payloads=0)])
+        self.assertEqual(found["per_mb"]["median"], 100000)
+        self.assertNotIn("per_payload", found)
+
+    def test_which_cells(self):
+        ways = {"tcp_receive": 3, "rr": 2}
+        found = plan.instructed(plan.cells(ways, "full", plan.E1000E))
+        self.assertEqual([cell["size"] for cell in found if cell["job"] == "rr"], [65536])
+        sizes = [cell["size"] for cell in found if cell["job"] == "tcp_receive"]
+        self.assertEqual(sizes, [1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20])
+
+
 class Cells(unittest.TestCase):
     def test_figures_and_ratios(self):
         lines = runs("readv", [400, 440, 480]) + runs("zc_readv", [200, 220, 240])

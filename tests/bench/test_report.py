@@ -39,6 +39,7 @@ def invented_lines(nic, mtu):
     rng = random.Random(f"{nic}{mtu}")
     yield {"guest": {}}
     found = plan.cells(WAYS, "full", (nic, mtu))
+    instructed = plan.instructed(found) if (nic, mtu) in plan.INSTRUCTED_PATHS["full"] else []
     counted_cells = [plan.reference([cell for cell in found if cell["job"] == job]) for job in WAYS]
     for cell in found:
         for way in plan.ways_of(cell, WAYS[cell["job"]]):
@@ -48,7 +49,7 @@ def invented_lines(nic, mtu):
             size = cell["bytes"]
             result = {"bytes": size, "wall_us": size / 400, "faults": 9, "calls": size // cell["size"],
                       "mapped": size if plan.is_ours(way) or way == "tcp_zerocopy" else 0, "copied": 0,
-                      "way": way, "job": cell["job"]}
+                      "payloads": size // cell["size"] if plan.is_ours(way) else 0, "way": way, "job": cell["job"]}
             if cell["job"] in ("rr", "rr_upload"):
                 result.update(requests=100, p50_ns=1e6 * rng.random() + 1e6, p99_ns=9e6 * cell["connections"])
             for number in range(3):
@@ -56,6 +57,9 @@ def invented_lines(nic, mtu):
                 yield {"cell": cell, "way": way, "kind": "run", "round": number,
                        "result": {**result, "user_us": cost / 3, "system_us": cost * 2 / 3, "guest_us": cost * 2}}
             yield {"cell": cell, "way": way, "kind": "check", "result": result}
+            if cell in instructed:
+                yield {"cell": cell, "way": way, "kind": "instructions",
+                       "result": {**result, "user_us": size / 1000, "system_us": size / 1000}}
             if (nic, mtu) in plan.COUNTED_PATHS["full"] and cell in counted_cells:
                 yield {"cell": cell, "way": way, "kind": "counted",
                        "counted": {**counted.figures(COUNTS, result), "missing": ["gone"]}}
@@ -106,6 +110,9 @@ class Report(unittest.TestCase):
         for part in ("guest µs/MB", "| **zc_keep** |", "calls/MB", "| 64 KiB, room 512 KiB |", "| 64 KiB, threads 2 |"):
             self.assertIn(part, self.jobs["tcp_send"])
         self.assertIn("p99 µs", self.jobs["rr"])
+        # 2 ns for each byte, of an instruction each.
+        self.assertRegex(self.jobs["tcp_send"], r"\| writev \| 2000 \| 2000 \|")
+        self.assertRegex(self.jobs["tcp_send"], r"\| \*\*zc_writev\*\* \| 2000 \(2.0\) \| 2000 \(8.2\) \|")
         self.assertIn("| 256 B × 1000 |", self.jobs["rr"])
 
     def test_calls_are_beside_the_cost(self):

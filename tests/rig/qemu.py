@@ -10,8 +10,13 @@ import tsc
 # The emulator runs "rep movsb" and "rep stosb" byte by byte. Without these flags the
 # kernel uses plain loops; with them every copy (erms, fsrm) and every memset (fsrs)
 # would look several times dearer than it is on real hardware.
-CPU = {"kvm": "host", "tcg": "max,erms=off,fsrm=off,fsrs=off"}
-ACCEL = {"kvm": "kvm", "tcg": "tcg,thread=multi"}
+EMULATED = "max,erms=off,fsrm=off,fsrs=off"
+CPU = {"kvm": "host", "tcg": EMULATED, "icount": EMULATED}
+# "icount": emulated by one thread, and the guest's clock counts its instructions, a nanosecond
+# each: what it takes for processor time is how many instructions that took, under any load.
+ACCEL = {"kvm": "kvm", "tcg": "tcg,thread=multi", "icount": "tcg,thread=single"}
+ICOUNT = ["-icount", "shift=0"]
+ICOUNT_KHZ = 1000000
 MACS = ("52:54:00:77:00:01", "52:54:00:77:00:02")
 PROBE_SECONDS = 25
 # Without it the allocator keeps the addresses of objects that it has handed out, in arrays
@@ -21,14 +26,14 @@ DEBUG_OPTIONS = "slab_debug=F"
 
 def clock_options(accel):
     """An emulated guest is told what it would measure wrong on a machine that is busy."""
-    rate = tsc.khz() if accel == "tcg" else None
+    rate = tsc.khz() if accel == "tcg" else ICOUNT_KHZ if accel == "icount" else None
     return f" no_timer_check tsc_early_khz={rate}" if rate else ""
 
 
 def base(config, accel, cpu, append):
     folder = f"{config['CACHE']}/kernels/{config['KERNEL']}"
     return ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-machine", "q35", "-accel", ACCEL[accel], "-cpu", cpu,
+            "-machine", "q35", "-accel", ACCEL[accel], *(ICOUNT if accel == "icount" else []), "-cpu", cpu,
             "-smp", str(config["CPUS"]), "-m", config["MEM"],
             "-kernel", f"{folder}/vmlinux",
             "-initrd", f"{folder}/initrd", "-append", append]
