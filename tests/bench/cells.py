@@ -211,12 +211,12 @@ def main():
     level = ENV.get("BENCH_LEVEL") or "full"
     rounds = int(ENV.get("BENCH_ROUNDS") or plan.ROUNDS[level])
     path = (ENV["ZCIO_NIC"], int(ENV["ZCIO_MTU"]))
+    apart = in_guest.drivers_apart()
     if ENV.get("BENCH_INSTRUCTIONS"):
         there = jobs()
         todo = plan.cells(there, level, path, ENV.get("BENCH_ONLY", ""))
         return 0 if count_instructions(there, plan.instructed(todo)) else 1
     begun = clock.look()
-    apart = in_guest.drivers_apart()
     say("the drivers' own work is " + ("in threads, not counted for the process" if apart else
                                        "not apart: it counts for whichever process it interrupts"))
     tell(guest=guest(apart))

@@ -404,9 +404,8 @@ def instructed(cells):
         return ""
     text = ("## Instructions\n\nIn another guest, of one processor, whose clock counts its instructions: thousands "
             f"of them in the measured\nprocess for each MB, in brackets for each payload; medians of "
-            f"{plan.INSTRUCTED_ROUNDS} rounds. The same under any load, but for\nwho is interrupted by the drivers' "
-            "work, of both sides. An instruction that copies moves 8 bytes here, and is\nas much as any other: "
-            "that a copy waits for memory is not seen.\n\n")
+            f"{plan.INSTRUCTED_ROUNDS} rounds, the same under any load. An instruction that\ncopies moves 8 bytes here, "
+            "and is as much as any other: that a copy waits for memory is not seen.\n\n")
     for path, there in found.items():
         ways = dict.fromkeys(name for cell in there for name in cell["ways"])
         rows = [[name_text(name)] + [instructions_text(cell["ways"].get(name, {})) for cell in there] for name in ways]
