@@ -118,7 +118,7 @@ matrix: ## what share of the traffic is mapped: every network, protocol and kind
 	@tests/rig/matrix
 
 .PHONY: bench
-bench: ## what ours and its peers cost, job by job (three quarters of an hour under emulation)
+bench: ## what ours and its peers cost, job by job (under an hour under emulation)
 	@tests/rig/bench
 
 .PHONY: bench-quick
@@ -128,6 +128,10 @@ bench-quick: ## the same for two networks and few sizes, within six minutes
 .PHONY: bench-report
 bench-report: ## make Documentation/benchmarks.md and its plots from what make bench measured
 	@$(rig)/setup >/dev/null; $(enter) python3 -B tests/bench/report.py
+
+.PHONY: bench-instructions
+bench-instructions: ## where the instructions of one way go: JOB=tcp_receive WAY=zc_readv SIZE=65536 NIC=e1000e
+	@tests/rig/bench-instructions $(or $(JOB),tcp_receive) $(or $(WAY),zc_readv) $(if $(SIZE),--size $(SIZE)) $(OPTIONS)
 
 .PHONY: clean
 clean: ## remove build/ (with KDIR=… what a build against that kernel left)
