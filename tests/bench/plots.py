@@ -142,6 +142,13 @@ def values(cells, way, name, x):
     return found
 
 
+def thousands(cells, way):
+    """Of instructions, by size."""
+    return [(cell["size"], {name: cell["ways"][way]["instructions"]["per_mb"][name] / 1000
+                            for name in ("median", "q1", "q3")})
+            for cell in cells if "instructions" in cell["ways"].get(way, {})]
+
+
 def title_of(bench, job, text):
     guest = bench["rig"].get("guest", {})
     return f"{job}: {text}\nLinux {bench['rig']['kernel']}, {guest.get('accelerator', '?')}, medians and quartiles"
@@ -169,8 +176,8 @@ class Job:
     def note(self):
         return f", {self.usual} connections" if self.usual > 1 else ""
 
-    def plot_cpu(self):
-        cells = self.sizes()
+    def over_sizes(self, cells, points_of, label, title):
+        """A curve for each way; `points_of` gives a way's in some cells."""
         sizes = sorted({cell["size"] for cell in cells})
         if len(sizes) < 2:
             return None
@@ -178,16 +185,24 @@ class Job:
         figure, (axes,) = grid(len(paths))
         for path, one in zip(paths, axes):
             for way in self.ways:
-                points = values(self.at(path, cells), way, "cpu_us_per_mb", "size")
+                points = points_of(self.at(path, cells), way)
                 if points:
                     curve(one, points, way, self.looks[way])
             one.set_title(path_text(path))
             scale_x(one, sizes, bytes_text, "bytes of a request")
-            one.set_ylabel("µs of CPU per MB")
+            one.set_ylabel(label)
         scale_y(axes)
         legend(figure, axes)
-        figure.suptitle(title_of(self.bench, self.job, "processor time of the process" + self.note()))
+        figure.suptitle(title_of(self.bench, self.job, title + self.note()))
         return figure
+
+    def plot_cpu(self):
+        return self.over_sizes(self.sizes(), lambda cells, way: values(cells, way, "cpu_us_per_mb", "size"),
+                               "µs of CPU per MB", "processor time of the process")
+
+    def plot_instructions(self):
+        cells = [cell for cell in self.sizes() if any("instructions" in way for way in cell["ways"].values())]
+        return self.over_sizes(cells, thousands, "thousand instructions per MB", "instructions of the process")
 
     def pairs(self):
         """Ours with peers: the first of ours with all, the others with the way that copies."""
@@ -282,6 +297,7 @@ class Job:
 
     def plots(self):
         yield f"cpu-{self.job}", self.plot_cpu
+        yield f"instructions-{self.job}", self.plot_instructions
         yield f"ratio-{self.job}", self.plot_ratio
         yield f"connections-{self.job}", self.plot_connections
         yield f"threads-{self.job}", self.plot_threads

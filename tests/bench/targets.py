@@ -61,6 +61,15 @@ def best(cell, names):
     return name, rounds.get(name, {})
 
 
+def by_instructions(cell, ours, peers):
+    """The least that ours execute by the least that the peers do; None where it was not counted."""
+    def least(names):
+        found = [cell["ways"].get(name, {}).get("instructions") for name in names]
+        return min((one["per_mb"]["median"] for one in found if one), default=None)
+    (our, their) = least(ours), least(peers)
+    return our / their if our and their else None
+
+
 def judge(target, cell):
     """Ours over the peer's in one cell; None where one of the two could not be measured."""
     (ours, our), (peer, their) = best(cell, target.ours), best(cell, target.peers)
@@ -69,7 +78,9 @@ def judge(target, cell):
         return None
     return {"nic": cell["nic"], "mtu": cell["mtu"], "size": cell["size"], "sender": cell["sender"],
             "pages": cell["pages"], "connections": cell["connections"], "ours": ours, "peer": peer,
-            "ratio": ratio, "met": ratio["median"] <= target.most, "over": ratio["median"] - target.most}
+            "ratio": ratio,
+            "met": ratio["median"] <= target.most, "over": ratio["median"] - target.most,
+            "instructions": by_instructions(cell, target.ours, target.peers)}
 
 
 def judged(found):

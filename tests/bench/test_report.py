@@ -107,7 +107,8 @@ class Report(unittest.TestCase):
             self.assertLessEqual(text.count("\n"), MOST_LINES)
 
     def test_jobs(self):
-        for part in ("guest µs/MB", "| **zc_keep** |", "calls/MB", "| 64 KiB, room 512 KiB |", "| 64 KiB, threads 2 |"):
+        for part in ("guest µs/MB", "| **zc_keep** |", "calls/MB", "| 64 KiB, room 512 KiB |",
+                     "| 64 KiB, threads 2 |"):
             self.assertIn(part, self.jobs["tcp_send"])
         self.assertIn("p99 µs", self.jobs["rr"])
         # 2 ns for each byte, of an instruction each.
@@ -191,7 +192,15 @@ class Targets(unittest.TestCase):
         text = report.target_text({"cells": cells})
         self.assertIn("0.91 (0.91–0.92) met", text)
         self.assertIn("0.90 (0.90–0.90) **missed by 0.10**", text)
-        self.assertIn("| 0 of 1 | 0.90 (e1000e 9000, 64 KiB) |", text)
+        self.assertIn("| 0 of 1 | 0.90 (e1000e 9000, 64 KiB) | – |", text)
+
+    def test_by_instructions(self):
+        cell = of_ways({"zc": [90], "epoll": [100]}, job="rr", connections=1000)
+        for way, count in (("zc", 300), ("epoll", 400)):
+            cell["ways"][way]["instructions"] = {"per_mb": {"median": count}}
+        text = report.target_text({"cells": [cell]})
+        self.assertIn("| 0.90 (e1000e 9000, 64 KiB) | 1 of 1, worst 0.75 |", text)
+        self.assertIn("**missed by 0.10**, instructions 0.75 |", text)
 
     def test_all_are_there(self):
         text = report.render(invented(), [])
@@ -213,11 +222,12 @@ class Plots(unittest.TestCase):
     def test_all_are_drawn(self):
         bench = invented()
         bench["cells"] = [cell for cell in bench["cells"] if cell["job"] in ("tcp_receive", "rr")
-                          and cell["nic"] in ("veth", "lo") and cell["size"] != 1024]
+                          and cell["nic"] in ("e1000e", "veth", "lo") and cell["size"] != 1024]
         with tempfile.TemporaryDirectory() as folder:
             names = plots.draw(bench, folder)
-            self.assertEqual(names, ["cpu-tcp_receive", "ratio-tcp_receive", "threads-tcp_receive",
-                                     "room-tcp_receive", "cpu-rr", "ratio-rr", "connections-rr"])
+            self.assertEqual(names, ["cpu-tcp_receive", "instructions-tcp_receive", "ratio-tcp_receive",
+                                     "threads-tcp_receive", "room-tcp_receive", "cpu-rr", "ratio-rr",
+                                     "connections-rr"])
             for name in names:
                 self.assertGreater(os.path.getsize(os.path.join(folder, name + ".svg")), 1000)
 
