@@ -19,7 +19,7 @@ use crate::ground::uapi::{self, IoVec, Payload, Readv};
 use crate::ground::vma::{self, Found};
 use crate::plan::ownership::fact;
 use crate::plan::queue::most_payloads;
-use crate::plan::small::{call_is_small, datagram_is_small};
+use crate::plan::small::{datagram_is_small, stream_is_small};
 use crate::plan::PAGE_SIZE;
 use crate::region::{check_regions, Region};
 use crate::spares::Spares;
@@ -98,9 +98,10 @@ impl Call<'_> {
         let done = {
             let threshold = self.target.context.threshold();
             let bytes = ready.min(capacity);
-            let batch = if call_is_small(threshold, bytes as u64) {
+            let queued = locked.bytes();
+            let batch = if stream_is_small(threshold, bytes as u64, || queued.largest_frag()) {
                 let mut spares = Spares::new(&self.regions);
-                Batch::copy(locked.bytes(), bytes, &self.regions, &mut spares)
+                Batch::copy(queued, bytes, &self.regions, &mut spares)
                     .inspect_err(|_| empty(&self.regions))?
             } else {
                 let incoming = locked.queue();

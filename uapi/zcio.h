@@ -56,7 +56,8 @@
 
 /*
  * Why payload bytes were copied and not mapped (bits: one payload can have many):
- * SMALL	the call moves fewer bytes than the context's copy threshold
+ * SMALL	the call moves fewer bytes than the context's copy threshold, or a stream
+ *		comes in pieces below a page
  * LINEAR	the driver put them beside the headers, not in pages; writev: a frame's
  *		link header, which the kernel wants beside its own
  * SHARED	part of a page whose other bytes may be a stranger's
@@ -282,8 +283,9 @@ struct zcio_info {
  * struct zcio_tune - argument of ZCIO_IOC_TUNE: change a context's settings
  * @copy_threshold: a call that moves fewer bytes than this copies them: that receives so
  *	much at once, or is to send so much over TCP without ZCIO_KEEP. Of many datagrams
- *	received at once those are copied that are smaller than it and than a page. 0
- *	copies only what cannot be mapped. A new context has 16384
+ *	received at once those are copied that are smaller than it and than a page; of a
+ *	TCP stream whatever a call takes, if the packet that is next has no page's length in
+ *	one place. 0 copies only what cannot be mapped. A new context has 16384
  * @reserved: zero
  */
 struct zcio_tune {

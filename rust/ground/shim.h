@@ -12,6 +12,7 @@
 
 struct bio_vec;
 struct file;
+struct iovec;
 struct page;
 struct poll_table_struct;
 struct sk_buff;
@@ -109,6 +110,7 @@ long zcio_tcp_wait_data(struct socket *sock, u32 capacity, bool nonblock);
 void zcio_tcp_start(struct socket *sock, struct zcio_cursor *cur, u32 limit);
 u32 zcio_tcp_segments(struct socket *sock, struct zcio_cursor *cur,
 		      struct zcio_seg *segs, u32 max);
+u32 zcio_tcp_largest_frag(const struct zcio_cursor *cur);
 long zcio_tcp_copy(struct socket *sock, struct zcio_cursor *cur, struct page *page, u32 len);
 void zcio_tcp_consume(struct socket *sock, u32 len);
 int zcio_tcp_wait_space(struct socket *sock, bool nonblock);

@@ -365,6 +365,13 @@ pub(crate) struct Bytes<'a> {
 }
 
 impl Bytes<'_> {
+    /// Bytes in the largest frag of the skb that has the next bytes; 0 if it has none.
+    pub(crate) fn largest_frag(&self) -> usize {
+        // SAFETY: The lock is held, and nothing is consumed while the socket is borrowed: the
+        // cursor is where it was.
+        unsafe { shim::zcio_tcp_largest_frag(&self.cursor) as usize }
+    }
+
     /// Copies the next `len` bytes (at most a page's) to the beginning of a page. Returns how
     /// many: less only at the end, or where device memory comes.
     pub(crate) fn copy(&mut self, to: PageRef<'_>, len: usize) -> Result<usize> {

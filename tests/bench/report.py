@@ -153,11 +153,11 @@ def apart_text(bench):
     mixed = [path_text(path) for path in bench["paths"] if not path.get("drivers_apart")]
     text = []
     if apart:
-        text.append(f"Drivers do their own work in threads (threaded NAPI) on {', '.join(apart)}: it counts for "
-                    "the guest, not for the process.")
+        text.append(f"Drivers do their own work in threads (threaded NAPI) on {', '.join(apart)}:\n"
+                    "  it counts for the guest, not for the process.")
     if mixed:
-        text.append(f"On {', '.join(mixed)} there are no such threads: some of the network's work counts for "
-                    "the process.")
+        text.append(f"On {', '.join(mixed)} there are no such threads:\n"
+                    "  some of the network's work counts for the process.")
     return " ".join(text)
 
 

@@ -100,16 +100,17 @@ static bool kernel_finds_them(void)
 TEST_F(spares, are_the_same_frames_call_after_call)
 {
 	struct iovec region = zt_iov(self->z.win, ZT_PAGES(20));
-	uint64_t first[20], now[20];
+	uint64_t first[19], now[19];
 
 	if (!kernel_finds_them())
 		SKIP(return, "this kernel does not find such pages");
 	through(_metadata, self, ZT_PAGES(18) + 5, &region, 1);
-	zt_pfns(_metadata, self->z.win, first, 20);
+	/* The page behind is none of the payload's: a writable window gets one when looked at. */
+	zt_pfns(_metadata, self->z.win, first, 19);
 	ASSERT_NE(0, first[18]);
 	for (int i = 0; i < 10; i++) {
 		through(_metadata, self, ZT_PAGES(18) + 5 + i, &region, 1);
-		zt_pfns(_metadata, self->z.win, now, 20);
+		zt_pfns(_metadata, self->z.win, now, 19);
 		ASSERT_EQ(0, memcmp(first, now, sizeof(first)));
 	}
 	holds(_metadata, self, 19);

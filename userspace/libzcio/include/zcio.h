@@ -99,7 +99,8 @@ int zcio_info(struct zcio_ctx *ctx, int fd, struct zcio_info *info);
 
 /*
  * zcio_tune - change the context's settings
- * copy_threshold: calls that move fewer bytes copy them; 0 copies only what must be.
+ * copy_threshold: calls that move fewer bytes copy them, as do those that receive a stream of
+ * pieces below a page; 0 copies only what must be.
  */
 int zcio_tune(struct zcio_ctx *ctx, const struct zcio_tune *tune);
 

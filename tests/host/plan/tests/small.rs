@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is copied for being small (`plan::small`).
 
-use zcio_plan::plan::small::{call_is_small, datagram_is_small};
+use zcio_plan::plan::small::{call_is_small, datagram_is_small, stream_is_small};
 use zcio_plan::plan::PAGE_SIZE;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -16,6 +16,17 @@ fn nothing_is_small_without_a_threshold() {
 fn a_call_is_small_below_the_threshold_only() {
     assert!(call_is_small(5000, 4999));
     assert!(!call_is_small(5000, 5000));
+}
+
+#[test]
+fn a_stream_in_pieces_below_a_page_is_small() {
+    let all = 1 << 20;
+    assert!(stream_is_small(1, all, || PAGE_SIZE - 1));
+    assert!(!stream_is_small(1, all, || PAGE_SIZE));
+    assert!(!stream_is_small(0, all, || 1));
+    // Not looked at where it does not matter.
+    assert!(stream_is_small(2, 1, || unreachable!()));
+    assert!(!stream_is_small(0, 1, || unreachable!()));
 }
 
 #[test]
