@@ -112,7 +112,7 @@ def scale_y(axes_row, from_zero=False):
         axes.set_ylim(low, high)
         axes.yaxis.set_major_locator(FixedLocator(ticks(low, high, steps)))
         axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}".replace(",", " ")))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.7g}".replace(",", " ")))
 
 
 def scale_x(axes, xs, text, label):
