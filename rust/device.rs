@@ -9,14 +9,16 @@ use crate::ground::debug::{reached, Point};
 use crate::ground::poll::Poller;
 use crate::ground::route::Route;
 use crate::ground::socket::Socket;
-use crate::ground::uapi::{self, Counters, InOut, Info, KeptArea, Readv, Target, Tune, Writev};
+use crate::ground::uapi::{
+    self, Counters, InOut, Info, KeptArea, Readv, SpliceCall, SpliceStatus, Target, Tune, Writev,
+};
 use crate::ground::vma;
 use crate::plan::area::Rooms;
 use crate::plan::dma::zone;
 use crate::plan::PAGE_SIZE;
 use crate::pool::{self, Pool};
 use crate::window::{self, Window};
-use crate::{receive, region, transmit};
+use crate::{receive, region, splice, transmit};
 use kernel::ioctl::{_IOW, _IOWR};
 use kernel::mm::virt::VmaNew;
 use kernel::prelude::*;
@@ -30,16 +32,21 @@ const WRITEV: u32 = _IOWR::<Writev>(uapi::MAGIC, 2);
 const TUNE: u32 = _IOW::<Tune>(uapi::MAGIC, 3);
 const TARGET: u32 = _IOWR::<Target>(uapi::MAGIC, 4);
 const KEPT: u32 = _IOWR::<KeptArea>(uapi::MAGIC, 5);
+const SPLICE: u32 = _IOW::<SpliceCall>(uapi::MAGIC, 6);
+const UNSPLICE: u32 = _IOWR::<SpliceStatus>(uapi::MAGIC, 7);
+const SPLICE_STATUS: u32 = _IOWR::<SpliceStatus>(uapi::MAGIC, 8);
 
 /// An open of the device.
 pub(crate) struct Open {
     context: Arc<Context>,
+    splices: splice::Table,
 }
 
 impl Device for Open {
     fn open() -> Result<Arc<Self>> {
         let context = Context::new()?;
-        Ok(Arc::new(Self { context }, GFP_KERNEL)?)
+        let splices = splice::Table::new()?;
+        Ok(Arc::new(Self { context, splices }, GFP_KERNEL)?)
     }
 
     /// The offset says what to make: see `ZCIO_MMAP_*`.
@@ -65,6 +72,9 @@ impl Device for Open {
             KEPT => call(arg, transmit::kept),
             INFO => call(arg, |info: &mut Info| this.info(info)),
             TUNE => this.tune(uapi::read(arg)?),
+            SPLICE => splice::start(&this.splices, uapi::read(arg)?),
+            UNSPLICE => call(arg, |status| splice::stop(&this.splices, status)),
+            SPLICE_STATUS => call(arg, |status| splice::status(&this.splices, status)),
             _ => Err(ENOTTY),
         }
     }

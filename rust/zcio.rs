@@ -5,7 +5,7 @@
 //! Dependencies point one way, from the face inward:
 //!
 //! - `device`: the face. `/dev/zcio`, its calls, its numbers.
-//! - `receive`, `transmit`: the paths, one per call.
+//! - `receive`, `transmit`, `splice`: the paths, one per call.
 //! - `region`, `spares`, `context`, `window`, `pool`, `source`, `fifo`, `stretch`, `writable`,
 //!   `charge`: the objects that the paths work on.
 //! - `ground`: thin wrappers over kernel C, the only place with `unsafe`.
@@ -17,6 +17,8 @@
 //! 2. the mmap lock (`ground::vma`), also held around every page fault,
 //! 3. the mutex of a context's list of pools,
 //! 4. the mutex of one window or one pool.
+//!
+//! A splice's mutex comes before the socket lock, and is held with nothing else of these.
 //!
 //! Never a socket lock inside a fault handler; never two sockets, windows or pools at
 //! once. User memory (iovec arrays) is touched under the first at most.
@@ -40,6 +42,7 @@ mod receive;
 mod region;
 mod source;
 mod spares;
+mod splice;
 mod stretch;
 mod transmit;
 mod window;
@@ -61,11 +64,15 @@ mod entry {
     struct Zcio {
         _device: super::ground::chardev::Registration<super::device::Open>,
         _debug: super::ground::debug::Files,
+        // After the device, which asks for splices.
+        _splices: super::ground::splice::Machinery,
     }
 
     impl kernel::Module for Zcio {
         fn init(module: &'static ThisModule) -> Result<Self> {
+            let splices = super::ground::splice::Machinery::new()?;
             Ok(Zcio {
+                _splices: splices,
                 _device: super::ground::chardev::Registration::new(module, c"zcio")?,
                 _debug: super::ground::debug::Files::new()?,
             })

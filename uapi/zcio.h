@@ -333,6 +333,87 @@ struct zcio_kept {
 	__u64 reserved[4];
 };
 
+/* Flags of ZCIO_IOC_SPLICE. */
+#define ZCIO_SPLICE_HANDLE	(1U << 0)	/* return a descriptor for the splice */
+
+/**
+ * struct zcio_splice - argument of ZCIO_IOC_SPLICE: splice two sockets
+ * @source: whatever comes to this TCP socket from now on, or is queued there already …
+ * @drain: … is sent on this one by the kernel, without a copy, until the splice ends
+ * @max: it ends after so many bytes; 0: never for that reason
+ * @idle: it ends when nothing was moved for so many nanoseconds; 0: never for that reason
+ * @flags: ZCIO_SPLICE_HANDLE
+ * @reserved32: zero
+ * @reserved: zero
+ *
+ * One way; done twice, with the sockets exchanged, for both. A socket can be the source of one
+ * splice and the drain of one. As long as it is a source, it is not readable to poll(), and who
+ * reads from it waits (or gets EAGAIN) until the splice has ended. What the drain does not take
+ * stays queued at the source.
+ *
+ * The splice ends for the reasons that ZCIO_SPLICE_* below give. Then the source becomes
+ * readable if there is something, or its error (SO_ERROR, POLLERR) says why, and both sockets
+ * are as if there had never been a splice. It ends as well when the context is closed that it
+ * was asked for on; and its handle, if it has one.
+ *
+ * A handle is a descriptor (with close-on-exec) that is readable to poll() when the splice has
+ * ended, and that can stand in place of the source in struct zcio_splice_status.
+ *
+ * Returns 0, or the handle. EBADF, ENOTSOCK; EINVAL: @max or @idle is negative;
+ * EPROTONOSUPPORT: not both of them are TCP; EOPNOTSUPP: one listens, or has an upper layer
+ * (kTLS, …); ENOTCONN: one is not connected, nor connecting; EBUSY: one is in a splice already,
+ * on that side; ENOBUFS: the context has too many.
+ */
+struct zcio_splice {
+	__s32 source;
+	__s32 drain;
+	__s64 max;
+	__s64 idle;
+	__u32 flags;
+	__u32 reserved32;
+	__u64 reserved[4];
+};
+
+/* How a splice stands: @state of struct zcio_splice_status. */
+#define ZCIO_SPLICE_NONE	0	/* there was none that this context knows of */
+#define ZCIO_SPLICE_RUNNING	1
+#define ZCIO_SPLICE_EOF		2	/* end of file on the source */
+#define ZCIO_SPLICE_STOPPED	3	/* by ZCIO_IOC_UNSPLICE, or with its context or handle */
+#define ZCIO_SPLICE_MAX		4	/* the maximum is reached: the source got EFBIG */
+#define ZCIO_SPLICE_IDLE	5	/* the idle time is over: ETIMEDOUT */
+#define ZCIO_SPLICE_DRAIN	6	/* the drain cannot send any more: EPIPE */
+#define ZCIO_SPLICE_SOURCE	7	/* the source's own error, which it still has to tell */
+#define ZCIO_SPLICE_CLOSED	8	/* one of them was closed, or disconnected */
+#define ZCIO_SPLICE_FAILED	9	/* another error, which the source got */
+
+/**
+ * struct zcio_splice_status - argument of ZCIO_IOC_SPLICE_STATUS and ZCIO_IOC_UNSPLICE
+ * @fd: in: the source, or a handle
+ * @flags: in: zero
+ * @state: out: ZCIO_SPLICE_*
+ * @error: out: the errno that belongs to @state, or 0
+ * @moved: out: bytes moved
+ * @copied: out: of these, bytes that were copied on the way: a driver had put them beside the
+ *	headers, or the drain's device cannot gather
+ * @reserved: zero
+ *
+ * ZCIO_IOC_SPLICE_STATUS tells of the splice that the socket is the source of, or was last: of
+ * one that has ended only the context knows that it was asked for on, and as long as no more
+ * than some ten thousand have followed it.
+ *
+ * ZCIO_IOC_UNSPLICE stops it first; when it returns, nothing moves any more. EPROTO: there is
+ * none, or it has ended already.
+ */
+struct zcio_splice_status {
+	__s32 fd;
+	__u32 flags;
+	__u32 state;
+	__s32 error;
+	__u64 moved;
+	__u64 copied;
+	__u64 reserved[4];
+};
+
 #define ZCIO_IOC_MAGIC	0xBD
 #define ZCIO_IOC_INFO	_IOWR(ZCIO_IOC_MAGIC, 0x00, struct zcio_info)
 #define ZCIO_IOC_READV	_IOWR(ZCIO_IOC_MAGIC, 0x01, struct zcio_readv)
@@ -340,5 +421,8 @@ struct zcio_kept {
 #define ZCIO_IOC_TUNE	_IOW(ZCIO_IOC_MAGIC, 0x03, struct zcio_tune)
 #define ZCIO_IOC_TARGET	_IOWR(ZCIO_IOC_MAGIC, 0x04, struct zcio_target)
 #define ZCIO_IOC_KEPT	_IOWR(ZCIO_IOC_MAGIC, 0x05, struct zcio_kept)
+#define ZCIO_IOC_SPLICE	_IOW(ZCIO_IOC_MAGIC, 0x06, struct zcio_splice)
+#define ZCIO_IOC_UNSPLICE	_IOWR(ZCIO_IOC_MAGIC, 0x07, struct zcio_splice_status)
+#define ZCIO_IOC_SPLICE_STATUS	_IOWR(ZCIO_IOC_MAGIC, 0x08, struct zcio_splice_status)
 
 #endif /* _LINUX_ZCIO_H */

@@ -74,6 +74,10 @@ pub(crate) enum Point {
     /// `ioctl_ran`: a call with a structure is done; the structure has not been written
     /// back. No lock.
     IoctlRan,
+    /// `splice_gathered`: bytes are gathered at the source. The splice's mutex.
+    SpliceGathered,
+    /// `splice_sent`: the drain took what it takes; nothing is consumed. The splice's mutex.
+    SpliceSent,
 }
 
 /// Somebody is at this point: counts it, and holds them as long as a test wants.

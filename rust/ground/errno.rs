@@ -25,3 +25,13 @@ pub(crate) fn no_buffers() -> Error {
 pub(super) fn bytes(n: c_long) -> Result<usize> {
     usize::try_from(n).map_err(|_| Error::from_errno(n as i32))
 }
+
+/// What there is none of cannot be ended.
+pub(crate) fn not_there() -> Error {
+    Error::from_errno(-(bindings::EPROTO as i32))
+}
+
+/// Protocols that do not fit together.
+pub(crate) fn wrong_protocol() -> Error {
+    Error::from_errno(-(bindings::EPROTONOSUPPORT as i32))
+}

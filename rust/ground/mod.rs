@@ -17,6 +17,7 @@ pub(crate) mod poll;
 pub(crate) mod route;
 pub(crate) mod skb;
 pub(crate) mod socket;
+pub(crate) mod splice;
 pub(crate) mod uapi;
 pub(crate) mod user;
 pub(crate) mod vma;
@@ -34,8 +35,8 @@ pub(crate) mod vma;
 )]
 mod shim {
     use kernel::bindings::{
-        bio_vec, file, page, poll_table_struct, sk_buff, socket, user_struct, vm_area_struct,
-        vm_fault, vm_operations_struct,
+        bio_vec, file, page, poll_table_struct, sk_buff, sock, socket, user_struct, vm_area_struct,
+        vm_fault, vm_operations_struct, workqueue_struct,
     };
     use kernel::ffi;
     include!(concat!(env!("ZCIO_OBJ"), "/shim_generated.rs"));

@@ -56,6 +56,12 @@ void zcio_waiters_add(struct zcio_waiters *w, struct file *file,
 	poll_wait(file, &w->head, table);
 }
 
+/* What they wait for to be readable is so now. */
+void zcio_waiters_wake(struct zcio_waiters *w)
+{
+	wake_up_interruptible_poll(&w->head, EPOLLIN | EPOLLRDNORM);
+}
+
 /*
  * If anybody waits, the tick comes soon; a tick that is on its way stays as it is. Who
  * was added before is seen here or has seen what the caller did (wq_has_sleeper()).

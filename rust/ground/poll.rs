@@ -73,6 +73,12 @@ impl Waiters {
         unsafe { shim::zcio_waiters_add(self.0.as_ptr(), poller.file, poller.table) }
     }
 
+    /// Wakes those who wait until something is readable, as it is now.
+    pub(crate) fn wake(&self) {
+        // SAFETY: Valid by the type invariant.
+        unsafe { shim::zcio_waiters_wake(self.0.as_ptr()) }
+    }
+
     /// Makes them look again in a few milliseconds. Does nothing if there are none.
     pub(crate) fn look_soon(&self) {
         // SAFETY: Valid by the type invariant.

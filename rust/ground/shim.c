@@ -20,6 +20,7 @@
 #include <net/tcp.h>
 
 #include "shim.h"
+#include "splice.h"
 
 /* ---- sockets ---- */
 
@@ -36,7 +37,7 @@ void zcio_socket_put(struct socket *sock)
 /*
  * Plain TCP only: an upper layer (kTLS, SMC) or a BPF sockmap has its own idea of what
  * the stream holds, and data must not be taken behind its back. The same goes for a
- * socket under repair.
+ * socket under repair. That it is spliced does not matter.
  */
 bool zcio_socket_is_tcp(struct socket *sock)
 {
@@ -49,7 +50,7 @@ bool zcio_socket_is_tcp(struct socket *sock)
 	rcu_read_lock();
 	bpf = sk_psock(sk);
 	rcu_read_unlock();
-	return !bpf && !inet_csk_has_ulp(sk) && !tcp_sk(sk)->repair &&
+	return !bpf && (!inet_csk_has_ulp(sk) || zcio_splice_is_ours(sk)) && !tcp_sk(sk)->repair &&
 	       READ_ONCE(sk->sk_prot)->sendmsg == tcp_sendmsg;
 }
 
@@ -172,6 +173,15 @@ long zcio_tcp_wait_data(struct socket *sock, u32 capacity, bool nonblock)
 		bool over = sk->sk_err || sk->sk_state == TCP_CLOSE ||
 			    (sk->sk_shutdown & RCV_SHUTDOWN);
 
+		/* What comes while it is a splice's source goes another way. */
+		if (zcio_splice_is_source(sk)) {
+			release_sock(sk);
+			err = zcio_splice_wait(sk, nonblock);
+			lock_sock(sk);
+			if (err)
+				return err;
+			continue;
+		}
 		n = readable(sk);
 		if (n && (n >= target || over || !timeo || signal_pending(current) ||
 			  tcp_epollin_ready(sk, target)))

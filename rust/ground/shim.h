@@ -193,6 +193,7 @@ struct zcio_waiters *zcio_waiters_alloc(void);
 void zcio_waiters_free(struct zcio_waiters *w);
 void zcio_waiters_add(struct zcio_waiters *w, struct file *file,
 		      struct poll_table_struct *table);
+void zcio_waiters_wake(struct zcio_waiters *w);
 void zcio_waiters_look_soon(struct zcio_waiters *w);
 void zcio_free_read_skbs(void);
 

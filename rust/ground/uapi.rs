@@ -4,14 +4,16 @@
 
 pub(crate) use super::shim::{
     zcio_counters as Counters, zcio_info as Info, zcio_kept as KeptArea, zcio_payload as Payload,
-    zcio_readv as Readv, zcio_target as Target, zcio_tune as Tune, zcio_writev as Writev,
+    zcio_readv as Readv, zcio_splice as SpliceCall, zcio_splice_status as SpliceStatus,
+    zcio_target as Target, zcio_tune as Tune, zcio_writev as Writev,
     ZCIO_ABI_VERSION as ABI_VERSION, ZCIO_DONTWAIT as DONTWAIT, ZCIO_IOC_MAGIC as MAGIC,
     ZCIO_KEEP as KEEP, ZCIO_MAX_ELEMENTS as MAX_ELEMENTS, ZCIO_MORE as MORE,
     ZCIO_NOSIGNAL as NOSIGNAL, ZCIO_PAYLOAD_END as PAYLOAD_END,
-    ZCIO_PAYLOAD_TRUNCATED as PAYLOAD_TRUNCATED,
+    ZCIO_PAYLOAD_TRUNCATED as PAYLOAD_TRUNCATED, ZCIO_SPLICE_HANDLE as SPLICE_HANDLE,
 };
 use crate::plan::ownership::{fact, Why, WHYS};
 use crate::plan::span::Span;
+use crate::plan::splice::{errno as told, End};
 use kernel::prelude::*;
 use kernel::transmute::{AsBytes, FromBytes};
 use kernel::uaccess::{UserPtr, UserSlice};
@@ -73,6 +75,10 @@ const _: () = {
     assert!(Why::Elements as u32 == c::ZCIO_WHY_ELEMENTS.trailing_zeros());
     assert!(Why::Dma as u32 == c::ZCIO_WHY_DMA.trailing_zeros());
     assert!(WHYS as u32 == c::ZCIO_WHY_BITS);
+    assert!(told::EPIPE == kernel::bindings::EPIPE as i32);
+    assert!(told::EFBIG == kernel::bindings::EFBIG as i32);
+    assert!(told::ETIMEDOUT == kernel::bindings::ETIMEDOUT as i32);
+    assert!(told::ELOOP == kernel::bindings::ELOOP as i32);
     assert!(fact::LINEAR == c::ZCIO_FACT_LINEAR);
     assert!(fact::CLONED == c::ZCIO_FACT_CLONED);
     assert!(fact::SHARED_FRAG == c::ZCIO_FACT_SHARED_FRAG);
@@ -117,6 +123,12 @@ unsafe impl FromBytes for Target {}
 // SAFETY: As above.
 unsafe impl AsBytes for Target {}
 // SAFETY: As above.
+unsafe impl FromBytes for SpliceCall {}
+// SAFETY: As above.
+unsafe impl FromBytes for SpliceStatus {}
+// SAFETY: As above.
+unsafe impl AsBytes for SpliceStatus {}
+// SAFETY: As above.
 unsafe impl FromBytes for Tune {}
 // SAFETY: As above.
 unsafe impl AsBytes for Payload {}
@@ -137,6 +149,12 @@ impl InOut for KeptArea {
     }
 }
 
+impl InOut for SpliceStatus {
+    fn clear(&mut self) {
+        (self.state, self.error, self.moved, self.copied) = (0, 0, 0, 0);
+    }
+}
+
 impl InOut for Readv {
     fn clear(&mut self) {
         self.error_index = -1;
@@ -148,6 +166,23 @@ impl InOut for Writev {
         self.error_index = -1;
         self.taken = 0;
     }
+}
+
+/// How a splice stands, and the errno that belongs to it.
+pub(crate) fn splice_state(end: Option<End>) -> (u32, i32) {
+    use super::shim as c;
+    let state = match end {
+        None => c::ZCIO_SPLICE_RUNNING,
+        Some(End::Eof) => c::ZCIO_SPLICE_EOF,
+        Some(End::Stopped) => c::ZCIO_SPLICE_STOPPED,
+        Some(End::Max) => c::ZCIO_SPLICE_MAX,
+        Some(End::Idle) => c::ZCIO_SPLICE_IDLE,
+        Some(End::Drain) => c::ZCIO_SPLICE_DRAIN,
+        Some(End::Source(_)) => c::ZCIO_SPLICE_SOURCE,
+        Some(End::Closed) => c::ZCIO_SPLICE_CLOSED,
+        Some(End::Failed(_)) => c::ZCIO_SPLICE_FAILED,
+    };
+    (state, end.map_or(0, End::error))
 }
 
 /// Reads a structure from user memory.

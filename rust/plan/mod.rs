@@ -17,6 +17,7 @@ pub mod queue;
 pub mod receive;
 pub mod small;
 pub mod span;
+pub mod splice;
 pub mod transmit;
 
 /// Bytes in a page. The module checks that the kernel agrees.

@@ -19,7 +19,7 @@ const MAX_DELAY: u64 = 10_000_000;
 const MAX_WORD: usize = 32;
 
 /// The points and their names, in the order of their numbers.
-const POINTS: [(Point, &CStr); 16] = [
+const POINTS: [(Point, &CStr); 18] = [
     (Point::ReadvChecked, c"readv_checked"),
     (Point::ReadvGathered, c"readv_gathered"),
     (Point::ReadvPlaced, c"readv_placed"),
@@ -36,6 +36,8 @@ const POINTS: [(Point, &CStr); 16] = [
     (Point::PoolFault, c"pool_fault"),
     (Point::PoolUnmapped, c"pool_unmapped"),
     (Point::IoctlRan, c"ioctl_ran"),
+    (Point::SpliceGathered, c"splice_gathered"),
+    (Point::SpliceSent, c"splice_sent"),
 ];
 
 const _: () = {

@@ -12,4 +12,5 @@ pub mod ownership;
 pub mod parts;
 pub mod ranges;
 pub mod receive;
+pub mod splice;
 pub mod transmit;

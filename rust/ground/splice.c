@@ -1,0 +1,698 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A socket's part in splices: struct zcio_party, one for each socket that is the source of a
+ * splice, the drain of one, or both.
+ *
+ * While it lasts, the socket's callbacks (sk_data_ready and its like) and the operations of
+ * its struct socket are ours. The callbacks wake the splice. The operations hold back who
+ * reads from a source, and tell of a close or a disconnect before it happens, when nothing is
+ * locked. When the socket is in no splice any more, all is put back as it was.
+ *
+ * TCP: a party is what is in the slot of an upper layer (ULP). That keeps kTLS and BPF
+ * sockmaps away, which would have copied our operations; and its release() is called when the
+ * connection is destroyed, should a close ever come another way. The slot, the callbacks and
+ * the operations change under the socket lock only.
+ *
+ * Locks: the socket lock, then sk_callback_lock, then party->lock, under which nothing sleeps
+ * and no other lock is taken but a work queue's. A party is found under RCU, and freed after a
+ * grace period. It holds a reference to its struct sock for each side, and one to each splice.
+ *
+ * Who is in one of our operations keeps the module; see zcio_splice_exit() for the rest.
+ */
+#include <linux/delay.h>
+#include <linux/in6.h>
+#include <linux/ipv6.h>
+#include <linux/module.h>
+#include <linux/net.h>
+#include <linux/rcupdate.h>
+#include <linux/skmsg.h>
+#include <linux/slab.h>
+#include <linux/timer.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <net/inet_connection_sock.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+
+#include "splice_party.h"
+
+static struct workqueue_struct *queue;
+
+/* ---- who takes part ---- */
+
+static void ulp_release(struct sock *sk);
+
+static struct tcp_ulp_ops party_ulp __read_mostly = {
+	.name = "zcio-splice",
+	.release = ulp_release,
+};
+
+bool zcio_splice_is_ours(const struct sock *sk)
+{
+	return READ_ONCE(inet_csk(sk)->icsk_ulp_ops) == &party_ulp;
+}
+
+/*
+ * Under RCU. The data first: another upper layer can come after us, which then has ops of its
+ * own, but none can have been before us.
+ */
+static struct zcio_party *party_of(struct sock *sk)
+{
+	struct zcio_party *party;
+
+	if (!sk_is_tcp(sk))
+		return NULL;
+	party = rcu_dereference(inet_csk(sk)->icsk_ulp_data);
+	smp_rmb(); /* pairs with smp_wmb() in hook() */
+	return zcio_splice_is_ours(sk) ? party : NULL;
+}
+
+/* Is there a splice on that side, which knows of it now? */
+static bool tell(struct zcio_party *party, u32 side, u32 event)
+{
+	void *splice;
+
+	spin_lock_bh(&party->lock);
+	splice = party->splices[side];
+	if (splice)
+		party->calls->woken(splice, event);
+	spin_unlock_bh(&party->lock);
+	return splice;
+}
+
+static void tell_both(struct zcio_party *party)
+{
+	tell(party, ZCIO_SIDE_SOURCE, ZCIO_EVENT_STATE);
+	tell(party, ZCIO_SIDE_DRAIN, ZCIO_EVENT_STATE);
+}
+
+bool zcio_splice_is_source(struct sock *sk)
+{
+	struct zcio_party *party;
+	bool is;
+
+	rcu_read_lock();
+	party = party_of(sk);
+	is = party && READ_ONCE(party->splices[ZCIO_SIDE_SOURCE]);
+	rcu_read_unlock();
+	return is;
+}
+
+/* A reference to the splice that the socket is the source of, if it has these calls. */
+void *zcio_party_splice(struct socket *sock, const struct zcio_splice_calls *calls)
+{
+	struct zcio_party *party;
+	void *splice = NULL;
+
+	rcu_read_lock();
+	party = sock->sk ? party_of(sock->sk) : NULL;
+	if (party) {
+		spin_lock_bh(&party->lock);
+		splice = party->splices[ZCIO_SIDE_SOURCE];
+		if (splice && party->calls == calls)
+			splice = calls->get(splice);
+		else
+			splice = NULL;
+		spin_unlock_bh(&party->lock);
+	}
+	rcu_read_unlock();
+	return splice;
+}
+
+/* ---- the socket's callbacks ---- */
+
+typedef void (*callback)(struct sock *sk);
+
+/* Whoever read a callback before it was put back: the one that is there now. */
+static void call_present(struct sock *sk, callback present, callback ours)
+{
+	if (present != ours)
+		present(sk);
+}
+
+/* The readers are not woken: what has come is not theirs. */
+static void on_data_ready(struct sock *sk)
+{
+	struct zcio_party *party;
+
+	rcu_read_lock();
+	party = party_of(sk);
+	if (!party)
+		call_present(sk, READ_ONCE(sk->sk_data_ready), on_data_ready);
+	else if (!tell(party, ZCIO_SIDE_SOURCE, ZCIO_EVENT_DATA))
+		party->data_ready(sk);
+	rcu_read_unlock();
+}
+
+/* The splice waits as a writer in poll() would: until a good part of the buffer is free. */
+static void on_write_space(struct sock *sk)
+{
+	struct zcio_party *party;
+
+	rcu_read_lock();
+	party = party_of(sk);
+	if (!party) {
+		call_present(sk, READ_ONCE(sk->sk_write_space), on_write_space);
+	} else {
+		if (__sk_stream_is_writeable(sk, 1))
+			tell(party, ZCIO_SIDE_DRAIN, ZCIO_EVENT_SPACE);
+		party->write_space(sk);
+	}
+	rcu_read_unlock();
+}
+
+static void on_state_change(struct sock *sk)
+{
+	struct zcio_party *party;
+
+	rcu_read_lock();
+	party = party_of(sk);
+	if (!party) {
+		call_present(sk, READ_ONCE(sk->sk_state_change), on_state_change);
+	} else {
+		tell_both(party);
+		party->state_change(sk);
+	}
+	rcu_read_unlock();
+}
+
+static void on_error_report(struct sock *sk)
+{
+	struct zcio_party *party;
+
+	rcu_read_lock();
+	party = party_of(sk);
+	if (!party) {
+		call_present(sk, READ_ONCE(sk->sk_error_report), on_error_report);
+	} else {
+		tell_both(party);
+		party->error_report(sk);
+	}
+	rcu_read_unlock();
+}
+
+/* The connection is destroyed. Who is told finds the socket dead. */
+static void ulp_release(struct sock *sk)
+{
+	struct zcio_party *party;
+
+	rcu_read_lock();
+	party = party_of(sk);
+	if (party)
+		tell_both(party);
+	rcu_read_unlock();
+}
+
+/* ---- the operations of its struct socket ---- */
+
+/* For each table of the kernel's there is one of ours. They are made when first needed. */
+static struct operations {
+	struct proto_ops ours;
+	const struct proto_ops *base;
+} tables[4];
+static DEFINE_MUTEX(tables_lock);
+
+/* Calls that are in one of our operations. */
+static atomic_t inside = ATOMIC_INIT(0);
+
+static void enter(void)
+{
+	atomic_inc(&inside);
+	__module_get(THIS_MODULE);
+}
+
+static void leave(void)
+{
+	module_put(THIS_MODULE);
+	atomic_dec(&inside);
+}
+
+static const struct operations *table_of(const struct proto_ops *ops)
+{
+	for (int i = 0; i < ARRAY_SIZE(tables); i++)
+		if (ops == &tables[i].ours)
+			return &tables[i];
+	return NULL;
+}
+
+/* What the kernel would have called. */
+static const struct proto_ops *plain(struct socket *sock)
+{
+	const struct proto_ops *ops = READ_ONCE(sock->ops);
+	const struct operations *table = table_of(ops);
+
+	return table ? table->base : ops;
+}
+
+/*
+ * Waits as recvmsg() does until the socket is not the source of a splice: signals,
+ * O_NONBLOCK, SO_RCVTIMEO.
+ */
+int zcio_splice_wait(struct sock *sk, bool nonblock)
+{
+	long timeo = sock_rcvtimeo(sk, nonblock);
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
+	int err = 0;
+
+	if (!zcio_splice_is_source(sk))
+		return 0;
+	add_wait_queue(sk_sleep(sk), &wait);
+	while (zcio_splice_is_source(sk)) {
+		if (!timeo)
+			err = -EAGAIN;
+		else if (signal_pending(current))
+			err = sock_intr_errno(timeo);
+		if (err)
+			break;
+		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
+	}
+	remove_wait_queue(sk_sleep(sk), &wait);
+	return err;
+}
+
+/* Errors and urgent bytes out of line are not of the stream. */
+static int op_recvmsg(struct socket *sock, struct msghdr *msg, size_t size, int flags)
+{
+	int err = 0;
+
+	enter();
+	if (!(flags & (MSG_ERRQUEUE | MSG_OOB)))
+		err = zcio_splice_wait(sock->sk, flags & MSG_DONTWAIT);
+	if (!err)
+		err = plain(sock)->recvmsg(sock, msg, size, flags);
+	leave();
+	return err;
+}
+
+static ssize_t op_splice_read(struct socket *sock, loff_t *pos, struct pipe_inode_info *pipe,
+			      size_t len, unsigned int flags)
+{
+	const struct proto_ops *base;
+	ssize_t ret;
+
+	enter();
+	ret = zcio_splice_wait(sock->sk, sock->file->f_flags & O_NONBLOCK);
+	base = plain(sock);
+	if (!ret)
+		ret = base->splice_read ? base->splice_read(sock, pos, pipe, len, flags) : -EINVAL;
+	leave();
+	return ret;
+}
+
+/*
+ * Of a source, only what concerns writing is told, and what waits beside the stream: whatever
+ * has happened on its other side, the splice has not come there yet.
+ */
+static __poll_t op_poll(struct file *file, struct socket *sock, struct poll_table_struct *table)
+{
+	struct sock *sk = sock->sk;
+	__poll_t mask;
+
+	enter();
+	mask = plain(sock)->poll(file, sock, table);
+	if (zcio_splice_is_source(sk))
+		mask &= EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND | EPOLLPRI |
+			(skb_queue_empty_lockless(&sk->sk_error_queue) ? 0 : EPOLLERR);
+	leave();
+	return mask;
+}
+
+/* Both splices of a socket end: it is closed, or loses its connection. */
+static void end_splices(struct sock *sk)
+{
+	const struct zcio_splice_calls *calls = NULL;
+	void *splices[2] = {};
+	struct zcio_party *party;
+
+	rcu_read_lock();
+	party = party_of(sk);
+	if (party) {
+		spin_lock_bh(&party->lock);
+		calls = party->calls;
+		for (int side = 0; side < 2; side++)
+			if (party->splices[side])
+				splices[side] = calls->get(party->splices[side]);
+		spin_unlock_bh(&party->lock);
+	}
+	rcu_read_unlock();
+	for (int side = 0; side < 2; side++)
+		if (splices[side])
+			calls->closed(splices[side]);
+}
+
+static int op_release(struct socket *sock)
+{
+	int ret;
+
+	enter();
+	if (sock->sk)
+		end_splices(sock->sk);
+	ret = plain(sock)->release(sock);
+	leave();
+	return ret;
+}
+
+static int op_connect(struct socket *sock, struct sockaddr_unsized *addr, int len, int flags)
+{
+	int ret;
+
+	enter();
+	if (len >= (int)sizeof(sa_family_t) && ((struct sockaddr *)addr)->sa_family == AF_UNSPEC)
+		end_splices(sock->sk);
+	ret = plain(sock)->connect(sock, addr, len, flags);
+	leave();
+	return ret;
+}
+
+/* IPV6_ADDRFORM would give the socket other operations. */
+static int op_setsockopt(struct socket *sock, int level, int name, sockptr_t value,
+			 unsigned int len)
+{
+	int ret = -EBUSY;
+
+	enter();
+	if (level != SOL_IPV6 || name != IPV6_ADDRFORM)
+		ret = plain(sock)->setsockopt(sock, level, name, value, len);
+	leave();
+	return ret;
+}
+
+static bool reads(struct sock *sk, int level, int name)
+{
+	return level == SOL_TCP && name == TCP_ZEROCOPY_RECEIVE && zcio_splice_is_source(sk);
+}
+
+static int op_getsockopt(struct socket *sock, int level, int name, char __user *value,
+			 int __user *len)
+{
+	int ret = -EAGAIN;
+
+	enter();
+	if (!reads(sock->sk, level, name))
+		ret = plain(sock)->getsockopt(sock, level, name, value, len);
+	leave();
+	return ret;
+}
+
+/* Our table for those operations; NULL if there are more kinds than are known. */
+static const struct proto_ops *operations_for(const struct proto_ops *base)
+{
+	const struct proto_ops *found = NULL;
+
+	mutex_lock(&tables_lock);
+	for (int i = 0; i < ARRAY_SIZE(tables) && !found; i++) {
+		struct operations *table = &tables[i];
+
+		if (!table->base) {
+			table->ours = *base;
+			table->ours.recvmsg = op_recvmsg;
+			table->ours.splice_read = base->splice_read ? op_splice_read : NULL;
+			table->ours.poll = op_poll;
+			table->ours.release = op_release;
+			table->ours.connect = op_connect;
+			table->ours.setsockopt = op_setsockopt;
+			table->ours.getsockopt = op_getsockopt;
+			table->base = base;
+		}
+		if (table->base == base)
+			found = &table->ours;
+	}
+	mutex_unlock(&tables_lock);
+	return found;
+}
+
+/* ---- taking part, and ceasing to ---- */
+
+/* Under the socket lock. */
+static int hook(struct sock *sk, struct zcio_party *party)
+{
+	struct inet_connection_sock *icsk = inet_csk(sk);
+	struct socket *sock = sk->sk_socket;
+	const struct proto_ops *ours;
+
+	if (!sock || sock_flag(sk, SOCK_DEAD))
+		return -ENOTCONN;
+	if (!zcio_socket_is_tcp(sock) || icsk->icsk_ulp_ops ||
+	    rcu_access_pointer(icsk->icsk_ulp_data) || sk->sk_user_data)
+		return -EOPNOTSUPP;
+	ours = operations_for(READ_ONCE(sock->ops));
+	if (!ours)
+		return -EOPNOTSUPP;
+
+	write_lock_bh(&sk->sk_callback_lock);
+	party->ops = READ_ONCE(sock->ops);
+	party->data_ready = sk->sk_data_ready;
+	party->write_space = sk->sk_write_space;
+	party->state_change = sk->sk_state_change;
+	party->error_report = sk->sk_error_report;
+	rcu_assign_pointer(icsk->icsk_ulp_data, party);
+	smp_wmb(); /* pairs with smp_rmb() in party_of() */
+	WRITE_ONCE(icsk->icsk_ulp_ops, &party_ulp);
+	WRITE_ONCE(sk->sk_data_ready, on_data_ready);
+	WRITE_ONCE(sk->sk_write_space, on_write_space);
+	WRITE_ONCE(sk->sk_state_change, on_state_change);
+	WRITE_ONCE(sk->sk_error_report, on_error_report);
+	WRITE_ONCE(sock->ops, ours);
+	write_unlock_bh(&sk->sk_callback_lock);
+	return 0;
+}
+
+/* Under the socket lock. Only what is still ours is put back. */
+static void unhook(struct sock *sk, struct zcio_party *party)
+{
+	struct inet_connection_sock *icsk = inet_csk(sk);
+
+	write_lock_bh(&sk->sk_callback_lock);
+	if (sk->sk_socket && table_of(READ_ONCE(sk->sk_socket->ops)))
+		WRITE_ONCE(sk->sk_socket->ops, party->ops);
+	if (sk->sk_data_ready == on_data_ready)
+		WRITE_ONCE(sk->sk_data_ready, party->data_ready);
+	if (sk->sk_write_space == on_write_space)
+		WRITE_ONCE(sk->sk_write_space, party->write_space);
+	if (sk->sk_state_change == on_state_change)
+		WRITE_ONCE(sk->sk_state_change, party->state_change);
+	if (sk->sk_error_report == on_error_report)
+		WRITE_ONCE(sk->sk_error_report, party->error_report);
+	if (icsk->icsk_ulp_ops == &party_ulp)
+		WRITE_ONCE(icsk->icsk_ulp_ops, NULL);
+	if (rcu_access_pointer(icsk->icsk_ulp_data) == party)
+		RCU_INIT_POINTER(icsk->icsk_ulp_data, NULL);
+	write_unlock_bh(&sk->sk_callback_lock);
+}
+
+/*
+ * The kind of a socket: ZCIO_SPLICE_*. -EPROTONOSUPPORT for a protocol that is not known,
+ * -EOPNOTSUPP for one with an upper layer.
+ */
+int zcio_splice_kind(struct socket *sock)
+{
+	struct sock *sk = sock->sk;
+
+	if (!sk || !sk_is_tcp(sk) || sk->sk_protocol != IPPROTO_TCP)
+		return -EPROTONOSUPPORT;
+	return zcio_socket_is_tcp(sock) ? ZCIO_SPLICE_TCP : -EOPNOTSUPP;
+}
+
+static int state_allows(struct socket *sock)
+{
+	if (inet_sk_state_load(sock->sk) == TCP_LISTEN)
+		return -EOPNOTSUPP;
+	return zcio_tcp_connected(sock) ? 0 : -ENOTCONN;
+}
+
+/* What security modules object to. Errors of the sockets themselves are for the splice. */
+static int refused(int err)
+{
+	return err == -EACCES || err == -EPERM ? err : 0;
+}
+
+/* May one read from @source and write to @drain? -EOPNOTSUPP for those that listen. */
+int zcio_splice_allowed(struct socket *source, struct socket *drain)
+{
+	int err = state_allows(source) ?: state_allows(drain);
+
+	if (err)
+		return err;
+	err = refused(zcio_socket_may_receive(source));
+	/* It would take an error away that is the program's to be told. */
+	if (!err && !READ_ONCE(drain->sk->sk_err))
+		err = refused(zcio_socket_may_send(drain, true, true));
+	return err;
+}
+
+/* Two numbers that no other socket has, as long as it is open. */
+void zcio_splice_identity(struct socket *sock, u64 *number, u64 *address)
+{
+	*number = SOCK_INODE(sock)->i_ino;
+	*address = (unsigned long)sock->sk;
+}
+
+/*
+ * The socket takes part in @splice on @side. With what is returned a reference to the splice
+ * has been taken over. NULL with *@err: -EBUSY if there is one on that side already.
+ */
+struct zcio_party *zcio_party_join(struct socket *sock, u32 side,
+				   const struct zcio_splice_calls *calls, void *splice, int *err)
+{
+	struct zcio_party *fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT), *party;
+	struct sock *sk = sock->sk;
+
+	*err = -ENOMEM;
+	if (!fresh)
+		return NULL;
+	fresh->sk = sk;
+	spin_lock_init(&fresh->lock);
+
+	lock_sock(sk);
+	*err = state_allows(sock);
+	party = zcio_splice_is_ours(sk) ?
+		rcu_dereference_protected(inet_csk(sk)->icsk_ulp_data, lockdep_sock_is_held(sk)) :
+		NULL;
+	if (!*err && !party) {
+		*err = hook(sk, fresh);
+		party = fresh;
+		if (!*err)
+			fresh = NULL;
+	}
+	if (!*err) {
+		spin_lock_bh(&party->lock);
+		if (party->splices[side]) {
+			*err = -EBUSY;
+		} else {
+			sock_hold(sk);
+			party->calls = calls;
+			WRITE_ONCE(party->splices[side], splice);
+		}
+		spin_unlock_bh(&party->lock);
+	}
+	release_sock(sk);
+	kfree(fresh);
+	return *err ? NULL : party;
+}
+
+/*
+ * It does not any more. Returns the splice, with the reference that join() took over. Of a
+ * source, @err becomes the socket's error, and whoever waits for it is woken.
+ */
+void *zcio_party_leave(struct zcio_party *party, u32 side, int err)
+{
+	struct sock *sk = party->sk;
+	void *splice;
+	bool last;
+
+	lock_sock(sk);
+	spin_lock_bh(&party->lock);
+	splice = party->splices[side];
+	WRITE_ONCE(party->splices[side], NULL);
+	last = !party->splices[!side];
+	spin_unlock_bh(&party->lock);
+	if (last)
+		unhook(sk, party);
+	if (side == ZCIO_SIDE_SOURCE && !sock_flag(sk, SOCK_DEAD)) {
+		if (err && !sk->sk_err) {
+			WRITE_ONCE(sk->sk_err, err);
+			smp_wmb(); /* as tcp_reset(): poll() reads the error last */
+			party->error_report(sk);
+		}
+		party->state_change(sk);
+		party->data_ready(sk);
+	}
+	release_sock(sk);
+	sock_put(sk);
+	if (last)
+		kfree_rcu(party, rcu);
+	return splice;
+}
+
+void zcio_party_lock(struct zcio_party *party)
+{
+	lock_sock(party->sk);
+}
+
+void zcio_party_unlock(struct zcio_party *party)
+{
+	release_sock(party->sk);
+}
+
+/* ---- a timer ---- */
+
+struct zcio_alarm {
+	struct timer_list timer;
+	const struct zcio_splice_calls *calls;
+	void *splice;
+};
+
+static void ring(struct timer_list *timer)
+{
+	struct zcio_alarm *alarm = timer_container_of(alarm, timer, timer);
+
+	alarm->calls->woken(alarm->splice, ZCIO_EVENT_ALARM);
+}
+
+/* The splice must be there until the alarm is freed. */
+struct zcio_alarm *zcio_alarm_alloc(const struct zcio_splice_calls *calls, void *splice)
+{
+	struct zcio_alarm *alarm = kzalloc(sizeof(*alarm), GFP_KERNEL_ACCOUNT);
+
+	if (alarm) {
+		timer_setup(&alarm->timer, ring, 0);
+		alarm->calls = calls;
+		alarm->splice = splice;
+	}
+	return alarm;
+}
+
+void zcio_alarm_free(struct zcio_alarm *alarm)
+{
+	timer_shutdown_sync(&alarm->timer);
+	kfree(alarm);
+}
+
+void zcio_alarm_set(struct zcio_alarm *alarm, u64 ticks)
+{
+	mod_timer(&alarm->timer, jiffies + min_t(u64, ticks, MAX_JIFFY_OFFSET));
+}
+
+u64 zcio_ticks(void)
+{
+	return get_jiffies_64();
+}
+
+/* Never less time than asked for. */
+u64 zcio_ticks_of(u64 ns)
+{
+	return nsecs_to_jiffies64(ns) + 1;
+}
+
+/* ---- the module ---- */
+
+/*
+ * Work is done where it is queued, which is where the data came in. It never runs for long,
+ * and waits for socket locks only, so a few at once are enough for a processor.
+ */
+int zcio_splice_init(void)
+{
+	queue = alloc_workqueue("zcio_splice", WQ_HIGHPRI | WQ_PERCPU, 16);
+	return queue ? 0 : -ENOMEM;
+}
+
+struct workqueue_struct *zcio_splice_queue(void)
+{
+	return queue;
+}
+
+/*
+ * No context is open, so no splice lasts and nothing is hooked. Somebody may still be on the
+ * way into or out of a function of ours: a callback, in a softirq or in a task that lost the
+ * processor there; or an operation that was looked up before it was put back.
+ */
+void zcio_splice_exit(void)
+{
+	destroy_workqueue(queue);
+	do {
+		while (atomic_read(&inside))
+			msleep(10);
+		synchronize_rcu();
+		synchronize_rcu_tasks();
+	} while (atomic_read(&inside));
+}

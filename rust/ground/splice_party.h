@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the C files of splicing share: a socket's part in splices; see splice.c.
+ */
+#ifndef ZCIO_SPLICE_PARTY_H
+#define ZCIO_SPLICE_PARTY_H
+
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+#include "shim.h"
+#include "splice.h"
+
+struct zcio_party {
+	struct sock *sk;
+	spinlock_t lock;			/* protects: */
+	void *splices[2];			/* by side; each with a reference */
+	const struct zcio_splice_calls *calls;
+
+	/* As they were. */
+	const struct proto_ops *ops;
+	void (*data_ready)(struct sock *sk);
+	void (*write_space)(struct sock *sk);
+	void (*state_change)(struct sock *sk);
+	void (*error_report)(struct sock *sk);
+
+	struct rcu_head rcu;
+};
+
+#endif

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The splices that were asked for on one context, by their source: those that run, and how
+//! many of the last ones ended.
+
+use super::Shared;
+use crate::ground::errno;
+use crate::plan::splice::End;
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::rbtree::{RBTree, RBTreeNodeReservation};
+use kernel::sync::Mutex;
+
+/// The most splices that run on one context.
+const MOST: usize = 65_536;
+
+/// How many may be remembered beside those that run: from here on the oldest are looked at.
+const REMEMBERED: usize = 16_384;
+
+/// How many of the oldest are looked at for each new one.
+const LOOKED_AT: usize = 4;
+
+/// A socket, as `identity` tells it.
+type Key = (u64, u64);
+
+struct Entry {
+    age: u64,
+    splice: Shared,
+}
+
+struct Inner {
+    splices: RBTree<Key, Entry>,
+    /// The same, the oldest first.
+    ages: RBTree<u64, Key>,
+    count: usize,
+    next_age: u64,
+}
+
+/// See above. Dropped, it ends all of them.
+pub(crate) struct Table(Pin<KBox<Mutex<Inner>>>);
+
+/// Memory for one more.
+pub(crate) struct Place {
+    splice: RBTreeNodeReservation<Key, Entry>,
+    age: RBTreeNodeReservation<u64, Key>,
+}
+
+impl Inner {
+    fn remove(&mut self, key: &Key) -> Option<Shared> {
+        let entry = self.splices.remove(key)?;
+        self.ages.remove(&entry.age);
+        self.count -= 1;
+        Some(entry.splice)
+    }
+
+    fn insert(&mut self, place: Place, key: Key, splice: Shared) {
+        let age = self.next_age;
+        self.next_age += 1;
+        self.count += 1;
+        self.splices
+            .insert(place.splice.into_node(key, Entry { age, splice }));
+        self.ages.insert(place.age.into_node(age, key));
+    }
+
+    /// The oldest one: forgotten if it has ended, else made the youngest.
+    fn look_at_oldest(&mut self) -> Option<Shared> {
+        let (&age, &key) = self.ages.iter().next()?;
+        let over = self.splices.get(&key).is_none_or(|e| e.splice.is_over());
+        if over {
+            return self.remove(&key);
+        }
+        let node = self.ages.remove_node(&age)?.into_reservation();
+        let age = self.next_age;
+        self.next_age += 1;
+        self.ages.insert(node.into_node(age, key));
+        if let Some(entry) = self.splices.get_mut(&key) {
+            entry.age = age;
+        }
+        None
+    }
+}
+
+impl Table {
+    /// An empty one.
+    pub(crate) fn new() -> Result<Self> {
+        let inner = Inner {
+            splices: RBTree::new(),
+            ages: RBTree::new(),
+            count: 0,
+            next_age: 0,
+        };
+        let mutex = KBox::pin_init(new_mutex!(inner, "zcio_splices"), GFP_KERNEL_ACCOUNT)?;
+        Ok(Self(mutex))
+    }
+
+    /// Makes room for one more. ENOBUFS if there are too many.
+    pub(crate) fn reserve(&self) -> Result<Place> {
+        for _ in 0..LOOKED_AT {
+            let mut inner = self.0.lock();
+            if inner.count < REMEMBERED {
+                break;
+            }
+            let forgotten = inner.look_at_oldest();
+            drop(inner);
+            drop(forgotten);
+        }
+        if self.0.lock().count >= MOST {
+            return Err(errno::no_buffers());
+        }
+        Ok(Place {
+            splice: RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?,
+            age: RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?,
+        })
+    }
+
+    /// A splice was started; what was known of its source before is forgotten.
+    pub(crate) fn insert(&self, place: Place, key: Key, splice: Shared) {
+        let mut inner = self.0.lock();
+        let before = inner.remove(&key);
+        inner.insert(place, key, splice);
+        drop(inner);
+        drop(before);
+    }
+
+    /// The last splice of that source.
+    pub(crate) fn get(&self, key: Key) -> Option<Shared> {
+        self.0.lock().splices.get(&key).map(|e| e.splice.clone())
+    }
+
+    fn take_any(&self) -> Option<Shared> {
+        let mut inner = self.0.lock();
+        let key = *inner.splices.keys().next()?;
+        inner.remove(&key)
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        while let Some(splice) = self.take_any() {
+            splice.end(End::Stopped);
+        }
+    }
+}
