@@ -260,3 +260,47 @@ int zc_writev(int fd, const struct iovec (*iov)[2], int iovcnt)
 	}
 	return zcio_writev(NULL, &call);
 }
+
+int zcio_splice(struct zcio_ctx *ctx, const struct zcio_splice *call)
+{
+	return issue(ctx, ZCIO_IOC_SPLICE, (void *)call);
+}
+
+int zcio_unsplice(struct zcio_ctx *ctx, struct zcio_splice_status *status)
+{
+	return issue(ctx, ZCIO_IOC_UNSPLICE, status);
+}
+
+int zcio_splice_status(struct zcio_ctx *ctx, struct zcio_splice_status *status)
+{
+	return issue(ctx, ZCIO_IOC_SPLICE_STATUS, status);
+}
+
+int zc_splice(int source, int drain, int64_t max, const struct timeval *idle)
+{
+	struct zcio_splice call = { .source = source, .drain = drain, .max = max };
+
+	if (idle) {
+		if (idle->tv_usec < 0 || idle->tv_usec >= 1000000 ||
+		    idle->tv_sec > INT64_MAX / 1000000000 - 1) {
+			errno = EINVAL;
+			return -1;
+		}
+		call.idle = (int64_t)idle->tv_sec * 1000000000 + (int64_t)idle->tv_usec * 1000;
+	}
+	return zcio_splice(NULL, &call);
+}
+
+int zc_unsplice(int source)
+{
+	struct zcio_splice_status status = { .fd = source };
+
+	return zcio_unsplice(NULL, &status);
+}
+
+int64_t zc_splice_len(int source)
+{
+	struct zcio_splice_status status = { .fd = source };
+
+	return zcio_splice_status(NULL, &status) < 0 ? -1 : (int64_t)status.moved;
+}

@@ -13,6 +13,8 @@
 #define ZCIO_H
 
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <linux/zcio.h>
 
@@ -131,6 +133,38 @@ int zcio_kept(struct zcio_ctx *ctx, const void *addr, size_t len);
  * ERANGE: no memory is certain to be within its reach.
  */
 int zcio_target(struct zcio_ctx *ctx, int fd);
+
+/*
+ * zc_splice - splice two connected TCP sockets
+ *
+ * What comes to source, or is queued there, is sent on drain by the kernel, without a copy,
+ * until one of them ends it, max bytes were moved (0: no maximum), or nothing was moved for
+ * idle (NULL or 0: no limit). One way; call it twice for both. Then the source becomes
+ * readable, and its error (SO_ERROR) says why: 0 at the end of file, EPIPE when the drain
+ * cannot send, EFBIG at the maximum, ETIMEDOUT. The splice lasts as long as the process, or
+ * until the first of them is closed.
+ */
+int zc_splice(int source, int drain, int64_t max, const struct timeval *idle);
+
+/*
+ * zc_unsplice - stop the splice that source is the source of
+ * When it returns, nothing moves any more. EPROTO: there is none, or it has ended.
+ */
+int zc_unsplice(int source);
+
+/* zc_splice_len - bytes moved by the splice that source is the source of, or was last */
+int64_t zc_splice_len(int source);
+
+/*
+ * zcio_splice, zcio_unsplice, zcio_splice_status - the extended form
+ *
+ * zcio_splice() returns 0, or with ZCIO_SPLICE_HANDLE a descriptor that poll() tells to be
+ * readable when the splice has ended; closing it ends the splice. The splice ends with ctx,
+ * and ctx knows how it ended; NULL: the process. See <linux/zcio.h>.
+ */
+int zcio_splice(struct zcio_ctx *ctx, const struct zcio_splice *call);
+int zcio_unsplice(struct zcio_ctx *ctx, struct zcio_splice_status *status);
+int zcio_splice_status(struct zcio_ctx *ctx, struct zcio_splice_status *status);
 
 /*
  * zcio_hint - what to do about an errno that one of these functions gave
