@@ -284,8 +284,10 @@ void zcio_source_look(struct zcio_party *party, struct zcio_source_seen *seen)
 		}
 		zcio_tcp_consume(sk->sk_socket, 1);
 	}
+	/* In the order of recvmsg(): a FIN, an error, a shutdown, which comes with errors too. */
 	seen->error = sk->sk_err;
-	seen->finished = sock_flag(sk, SOCK_DONE) || (sk->sk_shutdown & RCV_SHUTDOWN);
+	seen->finished = sock_flag(sk, SOCK_DONE) ||
+			 (!sk->sk_err && (sk->sk_shutdown & RCV_SHUTDOWN));
 	seen->gone = state == TCP_CLOSE;
 }
 

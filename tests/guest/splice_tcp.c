@@ -459,8 +459,8 @@ TEST_F(tcp, window_holds_the_sender_back)
 		most += 2 * size;
 	}
 	sp_start(_metadata, sp, 0, 0);
-	/* As if there were no splice, no more than the buffers hold. */
-	ASSERT_GE(most, sp_fill(_metadata, sp));
+	/* No more than the buffers hold, which each may exceed by a segment of 64 KiB. */
+	ASSERT_GE(2 * most, sp_fill(_metadata, sp));
 	sp_recv(_metadata, sp, sp->to, sp->sent);
 	sp_fill(_metadata, sp);
 	sp_recv(_metadata, sp, sp->to, sp->sent - sp->got);
@@ -563,7 +563,7 @@ TEST_F(tcp, urgent_byte_in_line_stays_urgent)
 	while (recv(sp->to, &byte, 1, MSG_OOB) != 1)
 		usleep(1000);
 	ASSERT_EQ('u', byte);
-	ASSERT_EQ(50, recv(sp->to, buf, sizeof(buf), MSG_WAITALL & 0));
+	ASSERT_EQ(50, recv(sp->to, buf, sizeof(buf), 0));
 	ASSERT_EQ(50, zt_same(buf, 50, 100));
 	ASSERT_EQ(151, sp_status(_metadata, sp, sp->source).moved);
 }
@@ -575,13 +575,18 @@ TEST_F(tcp, urgent_byte_out_of_line_is_not_moved)
 
 	sp_send(_metadata, sp, 100);
 	ASSERT_EQ(1, send(sp->from, &byte, 1, MSG_OOB));
-	sp_send(_metadata, sp, 50);
+	while (!(sp_poll(_metadata, sp->source, POLLPRI) & POLLPRI))
+		usleep(1000);
 	sp_start(_metadata, sp, 0, 0);
-	sp_recv(_metadata, sp, sp->to, 150);
-	zt_nothing(_metadata, sp->to);
+	sp_recv(_metadata, sp, sp->to, 100);
+	/* It is there for the program, until what follows it has gone. */
+	ASSERT_TRUE(sp_poll(_metadata, sp->source, POLLPRI) & POLLPRI);
 	byte = 0;
 	ASSERT_EQ(1, recv(sp->source, &byte, 1, MSG_OOB));
 	ASSERT_EQ('u', byte);
+	sp_send(_metadata, sp, 50);
+	sp_recv(_metadata, sp, sp->to, 50);
+	zt_nothing(_metadata, sp->to);
 	ASSERT_EQ(150, sp_status(_metadata, sp, sp->source).moved);
 }
 
