@@ -106,6 +106,9 @@ static int add_run(struct zcio_batch *b, struct page *page, u32 offset, u32 len)
 
 		if (!add(b, page, offset, n, false))
 			break;
+		/* Of a file, or of a process: the mark that says so may have been lost. */
+		if (READ_ONCE(folio->mapping))
+			b->may_change = true;
 		done += n;
 		page += (offset + n) >> PAGE_SHIFT;
 		offset = offset_in_page(offset + n);

@@ -39,6 +39,12 @@ const char *zcio_hint(int err)
 	case ENOBUFS:
 		return "A memory limit is reached: raise RLIMIT_MEMLOCK (ulimit -l), make the pool smaller, "
 		       "or give regions back by unmapping them.";
+	case EBUSY:
+		return "The source is the source of a splice already, or the drain is the drain of one.";
+	case EPROTO:
+		return "The socket is not the source of a splice, or that has ended.";
+	case EPROTONOSUPPORT:
+		return "Only TCP sockets can be spliced.";
 	case EAGAIN:
 		return "Nothing is there yet: wait with poll().";
 	case EINTR:

@@ -21,6 +21,8 @@ _Static_assert(sizeof(struct zcio_info) == 480, "size");
 _Static_assert(sizeof(struct zcio_tune) == 64, "size");
 _Static_assert(sizeof(struct zcio_target) == 64, "size");
 _Static_assert(sizeof(struct zcio_kept) == 64, "size");
+_Static_assert(sizeof(struct zcio_splice) == 64, "size");
+_Static_assert(sizeof(struct zcio_splice_status) == 64, "size");
 _Static_assert(offsetof(struct zcio_writev, taken) == 32, "offset");
 _Static_assert(offsetof(struct zcio_info, rx) == 96, "offset");
 _Static_assert(ZCIO_WHY_BITS == 11, "names in hint.c and in the Rust crate");
@@ -47,6 +49,12 @@ int main(void)
 		CHECK(zc_readv(0, iov, 1) == -1 && errno == ENODEV);
 		errno = 0;
 		CHECK(zcio_kept(NULL, iov, 4096) == -1 && errno == ENODEV);
+		errno = 0;
+		CHECK(zc_splice(0, 1, 0, NULL) == -1 && errno == ENODEV);
+		errno = 0;
+		CHECK(zc_unsplice(0) == -1 && errno == ENODEV);
+		errno = 0;
+		CHECK(zc_splice_len(0) == -1 && errno == ENODEV);
 	}
 	CHECK(strstr(zcio_hint(ENODEV), "modprobe"));
 	CHECK(zcio_hint(0)[0] == '\0');
