@@ -177,7 +177,10 @@ impl Running {
 impl Splice {
     fn new(waiters: bool) -> Result<Shared> {
         Worked::new(Self {
-            state: KBox::pin_init(new_mutex!(State::Starting, "zcio_splice"), GFP_KERNEL_ACCOUNT)?,
+            state: KBox::pin_init(
+                new_mutex!(State::Starting, "zcio_splice"),
+                GFP_KERNEL_ACCOUNT,
+            )?,
             blocked: Atomic::new(0),
             rang: Atomic::new(0),
             over: Atomic::new(0),
@@ -332,9 +335,7 @@ pub(crate) fn start(table: &Table, call: SpliceCall) -> Result<usize> {
     let course = Course::new(some(max), some(idle).map(ticks), now());
     let wants_handle = call.flags & SPLICE_HANDLE != 0;
     let splice = Splice::new(wants_handle)?;
-    let handle = wants_handle
-        .then(|| NewHandle::new(&splice))
-        .transpose()?;
+    let handle = wants_handle.then(|| NewHandle::new(&splice)).transpose()?;
     Splice::start(&splice, &source, &drain, course)?;
     table.insert(place, identity(&source), splice);
     Ok(handle.map_or(0, NewHandle::install))

@@ -397,7 +397,12 @@ impl<T: Spliced> LockedParty<'_, T, DRAIN> {
 
     /// Sends what was gathered, without waiting. Says what became of it, and how many bytes
     /// of those taken are copies.
-    pub(crate) fn send(&mut self, batch: &mut Batch, urgent: bool, keep_error: bool) -> (Sent, u64) {
+    pub(crate) fn send(
+        &mut self,
+        batch: &mut Batch,
+        urgent: bool,
+        keep_error: bool,
+    ) -> (Sent, u64) {
         let mut sent = shim::zcio_sent::default();
         // SAFETY: The lock is held; a valid batch that nobody else has.
         unsafe {

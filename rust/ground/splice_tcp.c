@@ -285,6 +285,9 @@ void zcio_source_look(struct zcio_party *party, struct zcio_source_seen *seen)
 			seen->urgent = true;
 			break;
 		}
+		/* Until more comes it is there for recv() with MSG_OOB. */
+		if (n == 1)
+			break;
 		zcio_tcp_consume(sk->sk_socket, 1);
 	}
 	/* In the order of recvmsg(): a FIN, an error, a shutdown, which comes with errors too. */

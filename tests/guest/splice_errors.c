@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Splicing: what bad input gets, and what starting and stopping say.
+ * widths: 64, 32
  */
 #include <sys/un.h>
 

@@ -2,7 +2,7 @@
 /*
  * Splicing many sockets at once: small and large buffers, slow ends, connections that come
  * late, and ends of every kind at any moment. Every byte that arrives is looked at.
- * timeout: 300
+ * timeout: 600
  */
 #include <linux/sockios.h>
 #include <time.h>
@@ -10,7 +10,7 @@
 #include "splice.h"
 
 #define LINKS	60
-#define STEPS	6000
+#define STEPS	4000
 
 FIXTURE(many)
 {
@@ -90,7 +90,7 @@ TEST_F(many, single_bytes)
 	pieces(_metadata, &self->sp, 1000, 1);
 }
 
-TEST_F(many, slow_reader)
+TEST_F_TIMEOUT(many, slow_reader, 120)
 {
 	struct sp *sp = &self->sp;
 
@@ -244,7 +244,7 @@ static void link_close(struct __test_metadata *_metadata, struct link *l, uint64
 	l->open = false;
 }
 
-TEST_F(many, ends_of_all_kinds_at_any_moment)
+TEST_F_TIMEOUT(many, ends_of_all_kinds_at_any_moment, 250)
 {
 	struct zcio_ctx *ctx = self->sp.ctx;
 	static struct link links[LINKS];
@@ -267,7 +267,7 @@ TEST_F(many, ends_of_all_kinds_at_any_moment)
 }
 
 /* Each socket is the source of one and the drain of another: a context holds ten thousand. */
-TEST_F(many, ten_thousand)
+TEST_F_TIMEOUT(many, ten_thousand, 250)
 {
 	enum { PAIRS = 5000 };
 	struct sp *sp = &self->sp;

@@ -54,10 +54,7 @@ fn data_before_the_end_of_the_source_is_moved_first() {
             ..Default::default()
         },
     ] {
-        assert_eq!(
-            course.next(&Source { ready: 5, ..end }, &OPEN, 0),
-            moves(5)
-        );
+        assert_eq!(course.next(&Source { ready: 5, ..end }, &OPEN, 0), moves(5));
         assert!(matches!(course.next(&end, &OPEN, 0), Next::End(_)));
     }
 }
@@ -79,12 +76,7 @@ fn end_of_file_comes_before_a_drain_that_broke_too() {
 #[test]
 fn an_error_that_the_drain_was_told_is_no_reason() {
     let told = |error| Drain { error, ..OPEN };
-    for error in [
-        errno::EFBIG,
-        errno::ETIMEDOUT,
-        errno::EPIPE,
-        errno::ELOOP,
-    ] {
+    for error in [errno::EFBIG, errno::ETIMEDOUT, errno::EPIPE, errno::ELOOP] {
         assert!(!told(error).broken());
         let closed = Drain {
             connected: false,
