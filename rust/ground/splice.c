@@ -17,26 +17,17 @@
  * and no other lock is taken but a work queue's. A party is found under RCU, and freed after a
  * grace period. It holds a reference to its struct sock for each side, and one to each splice.
  *
- * Who is in one of our operations keeps the module; see zcio_splice_exit() for the rest.
+ * The operations are in splice_ops.c.
  */
-#include <linux/delay.h>
-#include <linux/in6.h>
-#include <linux/ipv6.h>
-#include <linux/module.h>
 #include <linux/net.h>
 #include <linux/rcupdate.h>
 #include <linux/skmsg.h>
 #include <linux/slab.h>
-#include <linux/timer.h>
-#include <linux/wait.h>
-#include <linux/workqueue.h>
 #include <net/inet_connection_sock.h>
 #include <net/sock.h>
 #include <net/tcp.h>
 
 #include "splice_party.h"
-
-static struct workqueue_struct *queue;
 
 /* ---- who takes part ---- */
 
@@ -117,6 +108,29 @@ void *zcio_party_splice(struct socket *sock, const struct zcio_splice_calls *cal
 	}
 	rcu_read_unlock();
 	return splice;
+}
+
+/* Both splices of a socket end: it is closed, or loses its connection. */
+void zcio_party_close(struct sock *sk)
+{
+	const struct zcio_splice_calls *calls = NULL;
+	void *splices[2] = {};
+	struct zcio_party *party;
+
+	rcu_read_lock();
+	party = party_of(sk);
+	if (party) {
+		spin_lock_bh(&party->lock);
+		calls = party->calls;
+		for (int side = 0; side < 2; side++)
+			if (party->splices[side])
+				splices[side] = calls->get(party->splices[side]);
+		spin_unlock_bh(&party->lock);
+	}
+	rcu_read_unlock();
+	for (int side = 0; side < 2; side++)
+		if (splices[side])
+			calls->closed(splices[side]);
 }
 
 /* ---- the socket's callbacks ---- */
@@ -203,224 +217,6 @@ static void ulp_release(struct sock *sk)
 	rcu_read_unlock();
 }
 
-/* ---- the operations of its struct socket ---- */
-
-/* For each table of the kernel's there is one of ours. They are made when first needed. */
-static struct operations {
-	struct proto_ops ours;
-	const struct proto_ops *base;
-} tables[4];
-static DEFINE_MUTEX(tables_lock);
-
-/* Calls that are in one of our operations. */
-static atomic_t inside = ATOMIC_INIT(0);
-
-static void enter(void)
-{
-	atomic_inc(&inside);
-	__module_get(THIS_MODULE);
-}
-
-static void leave(void)
-{
-	module_put(THIS_MODULE);
-	atomic_dec(&inside);
-}
-
-static const struct operations *table_of(const struct proto_ops *ops)
-{
-	for (int i = 0; i < ARRAY_SIZE(tables); i++)
-		if (ops == &tables[i].ours)
-			return &tables[i];
-	return NULL;
-}
-
-/* What the kernel would have called. */
-static const struct proto_ops *plain(struct socket *sock)
-{
-	const struct proto_ops *ops = READ_ONCE(sock->ops);
-	const struct operations *table = table_of(ops);
-
-	return table ? table->base : ops;
-}
-
-/*
- * Waits as recvmsg() does until the socket is not the source of a splice: signals,
- * O_NONBLOCK, SO_RCVTIMEO.
- */
-int zcio_splice_wait(struct sock *sk, bool nonblock)
-{
-	long timeo = sock_rcvtimeo(sk, nonblock);
-	DEFINE_WAIT_FUNC(wait, woken_wake_function);
-	int err = 0;
-
-	if (!zcio_splice_is_source(sk))
-		return 0;
-	add_wait_queue(sk_sleep(sk), &wait);
-	while (zcio_splice_is_source(sk)) {
-		if (!timeo)
-			err = -EAGAIN;
-		else if (signal_pending(current))
-			err = sock_intr_errno(timeo);
-		if (err)
-			break;
-		timeo = wait_woken(&wait, TASK_INTERRUPTIBLE, timeo);
-	}
-	remove_wait_queue(sk_sleep(sk), &wait);
-	return err;
-}
-
-/* Errors and urgent bytes out of line are not of the stream. */
-static int op_recvmsg(struct socket *sock, struct msghdr *msg, size_t size, int flags)
-{
-	int err = 0;
-
-	enter();
-	if (!(flags & (MSG_ERRQUEUE | MSG_OOB)))
-		err = zcio_splice_wait(sock->sk, flags & MSG_DONTWAIT);
-	if (!err)
-		err = plain(sock)->recvmsg(sock, msg, size, flags);
-	leave();
-	return err;
-}
-
-static ssize_t op_splice_read(struct socket *sock, loff_t *pos, struct pipe_inode_info *pipe,
-			      size_t len, unsigned int flags)
-{
-	const struct proto_ops *base;
-	ssize_t ret;
-
-	enter();
-	ret = zcio_splice_wait(sock->sk, sock->file->f_flags & O_NONBLOCK);
-	base = plain(sock);
-	if (!ret)
-		ret = base->splice_read ? base->splice_read(sock, pos, pipe, len, flags) : -EINVAL;
-	leave();
-	return ret;
-}
-
-/*
- * Of a source, only what concerns writing is told, and what waits beside the stream: whatever
- * has happened on its other side, the splice has not come there yet.
- */
-static __poll_t op_poll(struct file *file, struct socket *sock, struct poll_table_struct *table)
-{
-	struct sock *sk = sock->sk;
-	__poll_t mask;
-
-	enter();
-	mask = plain(sock)->poll(file, sock, table);
-	if (zcio_splice_is_source(sk))
-		mask &= EPOLLOUT | EPOLLWRNORM | EPOLLWRBAND | EPOLLPRI |
-			(skb_queue_empty_lockless(&sk->sk_error_queue) ? 0 : EPOLLERR);
-	leave();
-	return mask;
-}
-
-/* Both splices of a socket end: it is closed, or loses its connection. */
-static void end_splices(struct sock *sk)
-{
-	const struct zcio_splice_calls *calls = NULL;
-	void *splices[2] = {};
-	struct zcio_party *party;
-
-	rcu_read_lock();
-	party = party_of(sk);
-	if (party) {
-		spin_lock_bh(&party->lock);
-		calls = party->calls;
-		for (int side = 0; side < 2; side++)
-			if (party->splices[side])
-				splices[side] = calls->get(party->splices[side]);
-		spin_unlock_bh(&party->lock);
-	}
-	rcu_read_unlock();
-	for (int side = 0; side < 2; side++)
-		if (splices[side])
-			calls->closed(splices[side]);
-}
-
-static int op_release(struct socket *sock)
-{
-	int ret;
-
-	enter();
-	if (sock->sk)
-		end_splices(sock->sk);
-	ret = plain(sock)->release(sock);
-	leave();
-	return ret;
-}
-
-static int op_connect(struct socket *sock, struct sockaddr_unsized *addr, int len, int flags)
-{
-	int ret;
-
-	enter();
-	if (len >= (int)sizeof(sa_family_t) && ((struct sockaddr *)addr)->sa_family == AF_UNSPEC)
-		end_splices(sock->sk);
-	ret = plain(sock)->connect(sock, addr, len, flags);
-	leave();
-	return ret;
-}
-
-/* IPV6_ADDRFORM would give the socket other operations. */
-static int op_setsockopt(struct socket *sock, int level, int name, sockptr_t value,
-			 unsigned int len)
-{
-	int ret = -EBUSY;
-
-	enter();
-	if (level != SOL_IPV6 || name != IPV6_ADDRFORM)
-		ret = plain(sock)->setsockopt(sock, level, name, value, len);
-	leave();
-	return ret;
-}
-
-static bool reads(struct sock *sk, int level, int name)
-{
-	return level == SOL_TCP && name == TCP_ZEROCOPY_RECEIVE && zcio_splice_is_source(sk);
-}
-
-static int op_getsockopt(struct socket *sock, int level, int name, char __user *value,
-			 int __user *len)
-{
-	int ret = -EAGAIN;
-
-	enter();
-	if (!reads(sock->sk, level, name))
-		ret = plain(sock)->getsockopt(sock, level, name, value, len);
-	leave();
-	return ret;
-}
-
-/* Our table for those operations; NULL if there are more kinds than are known. */
-static const struct proto_ops *operations_for(const struct proto_ops *base)
-{
-	const struct proto_ops *found = NULL;
-
-	mutex_lock(&tables_lock);
-	for (int i = 0; i < ARRAY_SIZE(tables) && !found; i++) {
-		struct operations *table = &tables[i];
-
-		if (!table->base) {
-			table->ours = *base;
-			table->ours.recvmsg = op_recvmsg;
-			table->ours.splice_read = base->splice_read ? op_splice_read : NULL;
-			table->ours.poll = op_poll;
-			table->ours.release = op_release;
-			table->ours.connect = op_connect;
-			table->ours.setsockopt = op_setsockopt;
-			table->ours.getsockopt = op_getsockopt;
-			table->base = base;
-		}
-		if (table->base == base)
-			found = &table->ours;
-	}
-	mutex_unlock(&tables_lock);
-	return found;
-}
-
 /* ---- taking part, and ceasing to ---- */
 
 /* Under the socket lock. */
@@ -435,7 +231,7 @@ static int hook(struct sock *sk, struct zcio_party *party)
 	if (!zcio_socket_is_tcp(sock) || icsk->icsk_ulp_ops ||
 	    rcu_access_pointer(icsk->icsk_ulp_data) || sk->sk_user_data)
 		return -EOPNOTSUPP;
-	ours = operations_for(READ_ONCE(sock->ops));
+	ours = zcio_splice_operations(READ_ONCE(sock->ops));
 	if (!ours)
 		return -EOPNOTSUPP;
 
@@ -463,7 +259,7 @@ static void unhook(struct sock *sk, struct zcio_party *party)
 	struct inet_connection_sock *icsk = inet_csk(sk);
 
 	write_lock_bh(&sk->sk_callback_lock);
-	if (sk->sk_socket && table_of(READ_ONCE(sk->sk_socket->ops)))
+	if (sk->sk_socket && zcio_splice_operates(READ_ONCE(sk->sk_socket->ops)))
 		WRITE_ONCE(sk->sk_socket->ops, party->ops);
 	if (sk->sk_data_ready == on_data_ready)
 		WRITE_ONCE(sk->sk_data_ready, party->data_ready);
@@ -612,87 +408,4 @@ void zcio_party_lock(struct zcio_party *party)
 void zcio_party_unlock(struct zcio_party *party)
 {
 	release_sock(party->sk);
-}
-
-/* ---- a timer ---- */
-
-struct zcio_alarm {
-	struct timer_list timer;
-	const struct zcio_splice_calls *calls;
-	void *splice;
-};
-
-static void ring(struct timer_list *timer)
-{
-	struct zcio_alarm *alarm = timer_container_of(alarm, timer, timer);
-
-	alarm->calls->woken(alarm->splice, ZCIO_EVENT_ALARM);
-}
-
-/* The splice must be there until the alarm is freed. */
-struct zcio_alarm *zcio_alarm_alloc(const struct zcio_splice_calls *calls, void *splice)
-{
-	struct zcio_alarm *alarm = kzalloc(sizeof(*alarm), GFP_KERNEL_ACCOUNT);
-
-	if (alarm) {
-		timer_setup(&alarm->timer, ring, 0);
-		alarm->calls = calls;
-		alarm->splice = splice;
-	}
-	return alarm;
-}
-
-void zcio_alarm_free(struct zcio_alarm *alarm)
-{
-	timer_shutdown_sync(&alarm->timer);
-	kfree(alarm);
-}
-
-void zcio_alarm_set(struct zcio_alarm *alarm, u64 ticks)
-{
-	mod_timer(&alarm->timer, jiffies + min_t(u64, ticks, MAX_JIFFY_OFFSET));
-}
-
-u64 zcio_ticks(void)
-{
-	return get_jiffies_64();
-}
-
-/* Never less time than asked for. */
-u64 zcio_ticks_of(u64 ns)
-{
-	return nsecs_to_jiffies64(ns) + 1;
-}
-
-/* ---- the module ---- */
-
-/*
- * Work is done where it is queued, which is where the data came in. It never runs for long,
- * and waits for socket locks only, so a few at once are enough for a processor.
- */
-int zcio_splice_init(void)
-{
-	queue = alloc_workqueue("zcio_splice", WQ_HIGHPRI | WQ_PERCPU, 16);
-	return queue ? 0 : -ENOMEM;
-}
-
-struct workqueue_struct *zcio_splice_queue(void)
-{
-	return queue;
-}
-
-/*
- * No context is open, so no splice lasts and nothing is hooked. Somebody may still be on the
- * way into or out of a function of ours: a callback, in a softirq or in a task that lost the
- * processor there; or an operation that was looked up before it was put back.
- */
-void zcio_splice_exit(void)
-{
-	destroy_workqueue(queue);
-	do {
-		while (atomic_read(&inside))
-			msleep(10);
-		synchronize_rcu();
-		synchronize_rcu_tasks();
-	} while (atomic_read(&inside));
 }

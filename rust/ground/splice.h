@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the Rust side calls to splice sockets: a socket's part in it (splice.c), moving the
- * bytes of TCP (splice_tcp.c), files that tell of an end (splice_handle.c).
+ * What the Rust side calls to splice sockets: a socket's part in it (splice.c, splice_ops.c),
+ * moving the bytes of TCP (splice_tcp.c), a queue and timers (splice_work.c), files that tell of
+ * an end (splice_handle.c).
  */
 #ifndef ZCIO_SPLICE_H
 #define ZCIO_SPLICE_H

@@ -27,4 +27,12 @@ struct zcio_party {
 	struct rcu_head rcu;
 };
 
+/* Both splices of a socket end: it is about to be closed, or to lose its connection. */
+void zcio_party_close(struct sock *sk);
+
+/* splice_ops.c */
+const struct proto_ops *zcio_splice_operations(const struct proto_ops *base);
+bool zcio_splice_operates(const struct proto_ops *ops);
+void zcio_splice_operations_exit(void);
+
 #endif

@@ -186,7 +186,7 @@ static int add_skb(struct zcio_batch *b, struct sk_buff *skb, u32 offset, u32 le
 				n = add_copy(b, skb, at, want);
 			else
 				n = add_run(b, skb_frag_page(frag),
-					      skb_frag_off(frag) + at - start, want);
+					    skb_frag_off(frag) + at - start, want);
 			if (n < 0)
 				return done ?: n;
 			done += n;

@@ -213,14 +213,35 @@ static void link_close(struct __test_metadata *_metadata, struct link *l, uint64
 	ssize_t n;
 
 	switch (how) {
-	case 0: close(sp->from); sp->from = -1; break;
-	case 1: close(sp->source); sp->source = -1; break;
-	case 2: close(sp->drain); sp->drain = -1; break;
-	case 3: zt_reset(_metadata, sp->from); sp->from = -1; break;
-	case 4: zt_reset(_metadata, sp->to); sp->to = -1; break;
-	case 5: shutdown(sp->drain, SHUT_WR); break;
-	case 6: shutdown(sp->source, SHUT_RD); break;
-	default: ASSERT_EQ(0, sp_stop(sp, sp->handle, NULL)); break;
+	case 0:
+		close(sp->from);
+		sp->from = -1;
+		break;
+	case 1:
+		close(sp->source);
+		sp->source = -1;
+		break;
+	case 2:
+		close(sp->drain);
+		sp->drain = -1;
+		break;
+	case 3:
+		zt_reset(_metadata, sp->from);
+		sp->from = -1;
+		break;
+	case 4:
+		zt_reset(_metadata, sp->to);
+		sp->to = -1;
+		break;
+	case 5:
+		shutdown(sp->drain, SHUT_WR);
+		break;
+	case 6:
+		shutdown(sp->source, SHUT_RD);
+		break;
+	default:
+		ASSERT_EQ(0, sp_stop(sp, sp->handle, NULL));
+		break;
 	}
 	if (sp->to >= 0 && how != 0 && how != 3 && how != 6) {
 		status = sp_end(_metadata, sp);

@@ -135,7 +135,9 @@ def checks():
     yield "clang's warnings of userspace", lambda: run(["make", "check-clang"], "userspace")
     for folder in ("tests/guest", "tests/bench"):
         yield f"clang's warnings of {folder}", lambda folder=folder: run(["make", "check-clang"], folder)
-    yield "checkpatch of the module", lambda: checkpatch(c_files("rust/", "uapi/"), "--ignore=BIT_MACRO")
+    # CONST_STRUCT: the operations of a spliced socket are a copy of the kernel's, with changes.
+    yield ("checkpatch of the module",
+           lambda: checkpatch(c_files("rust/", "uapi/"), "--ignore=BIT_MACRO,CONST_STRUCT"))
     yield ("checkpatch of userspace and tests",
            lambda: checkpatch(c_files("userspace/", "tests/"), "--max-line-length=120",
                               "--ignore=" + ",".join(NOT_IN_USER_SPACE), misread=MISREAD))

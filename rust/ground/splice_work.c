@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What drives splices: the work queue that they share, and a timer for each.
+ */
+#include <linux/jiffies.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/timer.h>
+#include <linux/workqueue.h>
+
+#include "splice_party.h"
+
+static struct workqueue_struct *queue;
+
+struct zcio_alarm {
+	struct timer_list timer;
+	const struct zcio_splice_calls *calls;
+	void *splice;
+};
+
+static void ring(struct timer_list *timer)
+{
+	struct zcio_alarm *alarm = timer_container_of(alarm, timer, timer);
+
+	alarm->calls->woken(alarm->splice, ZCIO_EVENT_ALARM);
+}
+
+/* The splice must be there until the alarm is freed. */
+struct zcio_alarm *zcio_alarm_alloc(const struct zcio_splice_calls *calls, void *splice)
+{
+	struct zcio_alarm *alarm = kzalloc(sizeof(*alarm), GFP_KERNEL_ACCOUNT);
+
+	if (alarm) {
+		timer_setup(&alarm->timer, ring, 0);
+		alarm->calls = calls;
+		alarm->splice = splice;
+	}
+	return alarm;
+}
+
+void zcio_alarm_free(struct zcio_alarm *alarm)
+{
+	timer_shutdown_sync(&alarm->timer);
+	kfree(alarm);
+}
+
+void zcio_alarm_set(struct zcio_alarm *alarm, u64 ticks)
+{
+	mod_timer(&alarm->timer, jiffies + min_t(u64, ticks, MAX_JIFFY_OFFSET));
+}
+
+u64 zcio_ticks(void)
+{
+	return get_jiffies_64();
+}
+
+/* Never less time than asked for. */
+u64 zcio_ticks_of(u64 ns)
+{
+	return nsecs_to_jiffies64(ns) + 1;
+}
+
+/* ---- the module ---- */
+
+/*
+ * Work is done where it is queued, which is where the data came in. It never runs for long,
+ * and waits for socket locks only, so a few at once are enough for a processor.
+ */
+int zcio_splice_init(void)
+{
+	queue = alloc_workqueue("zcio_splice", WQ_HIGHPRI | WQ_PERCPU, 16);
+	return queue ? 0 : -ENOMEM;
+}
+
+struct workqueue_struct *zcio_splice_queue(void)
+{
+	return queue;
+}
+
+/*
+ * No context is open, so no splice lasts and nothing is hooked. Somebody may still be in a
+ * callback of ours: in a softirq, or in a task that lost the processor there.
+ */
+void zcio_splice_exit(void)
+{
+	destroy_workqueue(queue);
+	synchronize_rcu();
+	zcio_splice_operations_exit();
+}
