@@ -55,6 +55,9 @@ TEST_F(tcp, every_byte_arrives_in_order)
 	zt_stream_join(_metadata, &out);
 	ASSERT_EQ(0, shutdown(sp->from, SHUT_WR));
 	sp_ends(_metadata, sp, ZCIO_SPLICE_EOF, 0, 8 << 20);
+	/* A device may put some bytes beside the headers; loopback does not. */
+	if (variant->in < ZT_WIRE4)
+		ASSERT_EQ(0, sp_status(_metadata, sp, sp->handle).copied);
 }
 
 TEST_F(tcp, both_ways)
