@@ -141,3 +141,51 @@ impl Drop for Table {
         }
     }
 }
+
+#[kunit_tests(zcio_splice_table)]
+mod tests {
+    use super::super::Splice;
+    use super::*;
+
+    #[test]
+    fn last_splice_of_a_source_is_known() -> Result {
+        let table = Table::new()?;
+        let (first, second) = (Splice::new(false)?, Splice::new(false)?);
+        assert!(table.get((1, 2)).is_none());
+        table.insert(table.reserve()?, (1, 2), first.clone());
+        table.insert(table.reserve()?, (1, 3), first);
+        table.insert(table.reserve()?, (1, 2), second.clone());
+        let known = table.get((1, 2)).ok_or(EINVAL)?;
+        assert!(Shared::ptr_eq(&known, &second));
+        assert!(!Shared::ptr_eq(&table.get((1, 3)).ok_or(EINVAL)?, &second));
+        assert!(table.get((2, 1)).is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn table_that_goes_ends_its_splices() -> Result {
+        let table = Table::new()?;
+        let (one, other) = (Splice::new(false)?, Splice::new(true)?);
+        table.insert(table.reserve()?, (1, 1), one.clone());
+        table.insert(table.reserve()?, (2, 2), other.clone());
+        assert!(!one.is_over() && !other.is_over());
+        drop(table);
+        assert!(one.is_over() && other.is_over());
+        Ok(())
+    }
+
+    #[test]
+    fn oldest_one_is_forgotten_if_it_has_ended() -> Result {
+        let table = Table::new()?;
+        let (runs, ended) = (Splice::new(false)?, Splice::new(false)?);
+        table.insert(table.reserve()?, (1, 1), runs);
+        table.insert(table.reserve()?, (2, 2), ended.clone());
+        ended.end(End::Stopped);
+        // The first one runs, and becomes the youngest; the second one goes.
+        assert!(table.0.lock().look_at_oldest().is_none());
+        assert!(table.0.lock().look_at_oldest().is_some());
+        assert!(table.get((1, 1)).is_some() && table.get((2, 2)).is_none());
+        assert_eq!(table.0.lock().count, 1);
+        Ok(())
+    }
+}
