@@ -209,8 +209,8 @@ TEST_F(tcp, idle_time)
 {
 	struct sp *sp = &self->sp;
 
+	sp_queue(_metadata, sp, 700);
 	sp_start(_metadata, sp, 0, 50);
-	sp_send(_metadata, sp, 700);
 	sp_ends(_metadata, sp, ZCIO_SPLICE_IDLE, ETIMEDOUT, 700);
 	sp_recv(_metadata, sp, sp->to, 700);
 	ASSERT_EQ(ETIMEDOUT, sp_error(_metadata, sp->source));
