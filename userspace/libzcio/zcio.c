@@ -281,12 +281,14 @@ int zc_splice(int source, int drain, int64_t max, const struct timeval *idle)
 	struct zcio_splice call = { .source = source, .drain = drain, .max = max };
 
 	if (idle) {
-		if (idle->tv_usec < 0 || idle->tv_usec >= 1000000 ||
-		    idle->tv_sec > INT64_MAX / 1000000000 - 1) {
+		int64_t seconds = idle->tv_sec; /* a time_t may be narrower */
+
+		if (seconds < 0 || seconds >= INT64_MAX / 1000000000 ||
+		    idle->tv_usec < 0 || idle->tv_usec >= 1000000) {
 			errno = EINVAL;
 			return -1;
 		}
-		call.idle = (int64_t)idle->tv_sec * 1000000000 + (int64_t)idle->tv_usec * 1000;
+		call.idle = seconds * 1000000000 + idle->tv_usec * INT64_C(1000);
 	}
 	return zcio_splice(NULL, &call);
 }
