@@ -36,8 +36,8 @@ use crate::ground::errno;
 use crate::ground::poll::{Poller, Waiters};
 use crate::ground::socket::Socket;
 use crate::ground::splice::{
-    check, identity, now, ticks, Alarm, Batch, Event, NewHandle, Party, Spliced, Worked, DRAIN,
-    SOURCE,
+    check, identity, now, ticks, Alarm, Batch, Event, NewHandle, Party, Patience, Spliced, Worked,
+    DRAIN, SOURCE,
 };
 use crate::ground::uapi::{splice_state, SpliceCall, SpliceStatus, SPLICE_HANDLE};
 use crate::plan::splice::{After, Course, End, Next, Sent};
@@ -47,8 +47,12 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
 use kernel::sync::{Arc, ArcBorrow, Mutex};
 
-/// When there was no memory, it is tried again after so many nanoseconds.
+/// When there was no memory, or a program kept a socket's lock, it is tried again after so many
+/// nanoseconds; after twice as many the next time, and so on …
 const RETRY: u64 = 10_000_000;
+
+/// … until it is this many times as long.
+const LONGEST: u32 = 6;
 
 /// A splice that others can refer to.
 pub(crate) type Shared = Arc<Worked<Splice>>;
@@ -76,9 +80,23 @@ enum State {
 
 struct Running {
     source: Party<Splice, SOURCE>,
-    drain: Party<Splice, DRAIN>,
+    /// Gone if the end has begun, but could not be completed.
+    drain: Option<Party<Splice, DRAIN>>,
     alarm: Alarm<Splice>,
     course: Course,
+    /// What the drain took, and the source still has: a program kept its lock.
+    rest: Option<Rest>,
+    /// It is to end so, but a program keeps a lock.
+    ending: Option<End>,
+    /// How often in a row it was tried again.
+    retries: u32,
+}
+
+/// What is left to do of a move.
+struct Rest {
+    batch: Batch,
+    taken: u32,
+    after: After,
 }
 
 /// How a splice stands.
@@ -95,7 +113,7 @@ enum Turn {
     Again,
     /// Something must happen first.
     Wait,
-    /// Memory was short.
+    /// Memory was short, or a lock kept.
     Retry,
     End(End),
 }
@@ -111,35 +129,36 @@ impl Running {
 
     /// Moves as much as there is, or as one turn may.
     fn turn(&mut self, blocked: &Atomic<u32>) -> Turn {
-        let mut batch = None;
-        let mut taken = 0;
+        let Some(drain) = &mut self.drain else {
+            return Turn::Retry;
+        };
         let mut in_turn = 0;
-        let mut after = After::Go;
         loop {
-            let mut source = self.source.lock();
-            if let Some(batch) = &batch {
-                source.consume(batch, taken);
-            }
-            match after {
-                After::Go => {}
-                After::WaitForDrain => return Turn::Wait,
-                After::Retry => return Turn::Retry,
-                After::End(end) => return Turn::End(end),
+            let Some(mut source) = self.source.lock(Patience::Little) else {
+                return Turn::Retry;
+            };
+            let mut batch = None;
+            if let Some(rest) = self.rest.take() {
+                source.consume(&rest.batch, rest.taken);
+                match rest.after {
+                    After::Go => {}
+                    After::WaitForDrain => return Turn::Wait,
+                    After::Retry => return Turn::Retry,
+                    After::End(end) => return Turn::End(end),
+                }
+                batch = Some(rest.batch);
             }
             let seen = source.look();
-            let (most, urgent) = match self.course.next(&seen, &self.drain.look(), in_turn) {
+            let (most, urgent) = match self.course.next(&seen, &drain.look(), in_turn) {
                 Next::Move { bytes, urgent } => (bytes, urgent),
                 Next::Yield => return Turn::Again,
                 Next::Wait => return Turn::Wait,
                 Next::End(end) => return Turn::End(end),
             };
-            if batch.is_none() {
-                batch = Batch::new();
-            }
-            let Some(batch) = &mut batch else {
+            let Some(mut batch) = batch.or_else(Batch::new) else {
                 return Turn::Retry;
             };
-            let gathered = match source.gather(batch, most) {
+            let gathered = match source.gather(&mut batch, most) {
                 Ok(0) => return Turn::Wait,
                 Ok(n) => n,
                 Err(e) if e == ENOMEM => return Turn::Retry,
@@ -148,7 +167,9 @@ impl Running {
             drop(source);
             reached(Point::SpliceGathered);
 
-            let mut drain = self.drain.lock();
+            let Some(mut drain) = drain.lock(Patience::Little) else {
+                return Turn::Retry;
+            };
             let seen = drain.look();
             let (sent, copied) = if seen.broken() {
                 (Sent::Failed, 0)
@@ -156,7 +177,7 @@ impl Running {
                 (Sent::Full, 0)
             } else {
                 blocked.store(1, Relaxed);
-                drain.send(batch, urgent, seen.error_is_told())
+                drain.send(&mut batch, urgent, seen.error_is_told())
             };
             if sent == Sent::Taken(gathered) {
                 blocked.store(0, Relaxed);
@@ -164,13 +185,45 @@ impl Running {
             drop(drain);
             reached(Point::SpliceSent);
 
-            taken = match sent {
-                Sent::Taken(n) => n.min(gathered),
+            let taken = match sent {
+                Sent::Taken(n) | Sent::Short(n) => n.min(gathered),
                 _ => 0,
             };
             in_turn += taken;
-            after = self.course.moved(gathered, sent, copied, now());
+            let after = self.course.moved(gathered, sent, copied, now());
+            self.rest = Some(Rest {
+                batch,
+                taken,
+                after,
+            });
         }
+    }
+
+    /// Frees the drain, and takes off the source what was moved. False if a lock was not to be
+    /// had.
+    fn wind_up(&mut self, patience: Patience) -> bool {
+        if let Some(drain) = self.drain.take() {
+            self.drain = drain.leave(0, patience).err();
+        }
+        if self.drain.is_some() {
+            return false;
+        }
+        if self.rest.is_some() {
+            let Some(mut source) = self.source.lock(patience) else {
+                return false;
+            };
+            if let Some(rest) = self.rest.take() {
+                source.consume(&rest.batch, rest.taken);
+            }
+        }
+        true
+    }
+
+    /// When to try again, in ticks.
+    fn later(&mut self) -> u64 {
+        let times = self.retries.min(LONGEST);
+        self.retries += 1;
+        ticks(RETRY << times)
     }
 }
 
@@ -194,8 +247,11 @@ impl Splice {
         let running = Running {
             alarm: Alarm::new(splice.clone())?,
             source: Party::join(source, splice.clone())?,
-            drain: Party::join(drain, splice.clone())?,
+            drain: Some(Party::join(drain, splice.clone())?),
             course,
+            rest: None,
+            ending: None,
+            retries: 0,
         };
         let mut state = splice.state.lock();
         // Both are open, but one may have lost its connection meanwhile.
@@ -228,10 +284,11 @@ impl Splice {
     /// sockets are as they were. The drain is first: whom the source wakes may splice again.
     fn end(&self, end: End) -> bool {
         let mut state = self.state.lock();
-        self.finish(&mut state, end)
+        self.finish(&mut state, end, Patience::Endless)
     }
 
-    fn finish(&self, state: &mut State, end: End) -> bool {
+    /// With little patience also false if it could not be completed; what was begun stays so.
+    fn finish(&self, state: &mut State, end: End, patience: Patience) -> bool {
         match state {
             State::Over(_) => return false,
             State::Starting => {
@@ -241,13 +298,18 @@ impl Splice {
                 });
             }
             State::Running(running) => {
+                let end = *running.ending.get_or_insert(end);
+                if !running.wind_up(patience) {
+                    return false;
+                }
                 let report = running.report(Some(end));
                 let State::Running(running) = replace(state, State::Over(report)) else {
                     return false;
                 };
-                drop(running.alarm);
-                drop(running.drain);
-                running.source.leave(end.told());
+                if let Err(source) = running.source.leave(end.told(), patience) {
+                    *state = State::Running(Running { source, ..running });
+                    return false;
+                }
             }
         }
         self.over.store(1, Relaxed);
@@ -265,25 +327,36 @@ impl Spliced for Splice {
             return;
         };
         let rang = this.rang.xchg(0, Full) != 0;
-        let mut turn = running.turn(&this.blocked);
+        let mut turn = match running.ending {
+            Some(end) => Turn::End(end),
+            None => running.turn(&this.blocked),
+        };
         let idle = running.course.until_idle(now());
         match (&turn, idle) {
             (Turn::Wait | Turn::Retry, Some(0)) if rang => turn = Turn::End(End::Idle),
             (Turn::Retry, _) => {
-                let soon = ticks(RETRY);
-                running.alarm.set(idle.unwrap_or(soon).min(soon));
+                let later = running.later();
+                running.alarm.set(idle.unwrap_or(later).min(later));
             }
             (Turn::Again | Turn::Wait, Some(left)) if rang => running.alarm.set(left),
             _ => {}
         }
         match turn {
             Turn::Again => {
+                running.retries = 0;
                 drop(state);
                 Worked::ask(this);
             }
-            Turn::Wait | Turn::Retry => {}
+            Turn::Wait => running.retries = 0,
+            Turn::Retry => {}
             Turn::End(end) => {
-                this.finish(&mut state, end);
+                if this.finish(&mut state, end, Patience::Little) {
+                    return;
+                }
+                if let State::Running(running) = &mut *state {
+                    let later = running.later();
+                    running.alarm.set(later);
+                }
             }
         }
     }

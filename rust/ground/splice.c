@@ -10,8 +10,9 @@
  *
  * TCP: a party is what is in the slot of an upper layer (ULP). That keeps kTLS and BPF
  * sockmaps away, which would have copied our operations; and its release() is called when the
- * connection is destroyed, should a close ever come another way. The slot, the callbacks and
- * the operations change under the socket lock only.
+ * connection is destroyed, should a close ever come another way. It is in sk_user_data, too:
+ * who takes callbacks over (KCM) looks at that, and would put ours back after we are gone. The
+ * slot, the callbacks and the operations change under the socket lock only.
  *
  * Locks: the socket lock, then sk_callback_lock, then party->lock, under which nothing sleeps
  * and no other lock is taken but a work queue's. A party is found under RCU, and freed after a
@@ -244,6 +245,7 @@ static int hook(struct sock *sk, struct zcio_party *party)
 	rcu_assign_pointer(icsk->icsk_ulp_data, party);
 	smp_wmb(); /* pairs with smp_rmb() in party_of() */
 	WRITE_ONCE(icsk->icsk_ulp_ops, &party_ulp);
+	rcu_assign_sk_user_data(sk, party);
 	WRITE_ONCE(sk->sk_data_ready, on_data_ready);
 	WRITE_ONCE(sk->sk_write_space, on_write_space);
 	WRITE_ONCE(sk->sk_state_change, on_state_change);
@@ -273,6 +275,8 @@ static void unhook(struct sock *sk, struct zcio_party *party)
 		WRITE_ONCE(icsk->icsk_ulp_ops, NULL);
 	if (rcu_access_pointer(icsk->icsk_ulp_data) == party)
 		RCU_INIT_POINTER(icsk->icsk_ulp_data, NULL);
+	if (rcu_access_pointer(__sk_user_data(sk)) == party)
+		rcu_assign_sk_user_data(sk, NULL);
 	write_unlock_bh(&sk->sk_callback_lock);
 }
 
@@ -367,16 +371,63 @@ struct zcio_party *zcio_party_join(struct socket *sock, u32 side,
 }
 
 /*
- * It does not any more. Returns the splice, with the reference that join() took over. Of a
- * source, @err becomes the socket's error, and whoever waits for it is woken.
+ * A program can keep a socket's lock for as long as it likes: it sends from memory that a page
+ * fault brings when another program has an answer. Whoever works for all splices of a processor
+ * must not wait for that. So this waits as lock_sock() does, but for a while only, and not at
+ * all if that was in vain the last time. (The lock is taken as lock_sock() takes it.)
  */
-void *zcio_party_leave(struct zcio_party *party, u32 side, int err)
+static bool lock_soon(struct zcio_party *party)
+{
+	long patience = READ_ONCE(party->kept) ? 0 : msecs_to_jiffies(20) + 1;
+	struct sock *sk = party->sk;
+	DEFINE_WAIT(wait);
+	bool kept;
+
+	spin_lock_bh(&sk->sk_lock.slock);
+	while (sock_owned_by_user_nocheck(sk) && patience) {
+		prepare_to_wait_exclusive(&sk->sk_lock.wq, &wait, TASK_UNINTERRUPTIBLE);
+		spin_unlock_bh(&sk->sk_lock.slock);
+		patience = schedule_timeout(patience);
+		spin_lock_bh(&sk->sk_lock.slock);
+	}
+	finish_wait(&sk->sk_lock.wq, &wait);
+	kept = sock_owned_by_user_nocheck(sk);
+	if (!kept) {
+		mutex_acquire(&sk->sk_lock.dep_map, 0, 1, _RET_IP_);
+		sk->sk_lock.owned = 1;
+	}
+	spin_unlock_bh(&sk->sk_lock.slock);
+	WRITE_ONCE(party->kept, kept);
+	return !kept;
+}
+
+/* Takes the socket's lock; false, unless @patient, if a program keeps it. */
+bool zcio_party_lock(struct zcio_party *party, bool patient)
+{
+	if (!patient)
+		return lock_soon(party);
+	lock_sock(party->sk);
+	return true;
+}
+
+void zcio_party_unlock(struct zcio_party *party)
+{
+	release_sock(party->sk);
+}
+
+/*
+ * It does not any more. Returns the splice, with the reference that join() took over; NULL,
+ * unless @patient, if a program keeps the socket's lock. Of a source, @err becomes the
+ * socket's error, and whoever waits for it is woken.
+ */
+void *zcio_party_leave(struct zcio_party *party, u32 side, int err, bool patient)
 {
 	struct sock *sk = party->sk;
 	void *splice;
 	bool last;
 
-	lock_sock(sk);
+	if (!zcio_party_lock(party, patient))
+		return NULL;
 	spin_lock_bh(&party->lock);
 	splice = party->splices[side];
 	WRITE_ONCE(party->splices[side], NULL);
@@ -398,14 +449,4 @@ void *zcio_party_leave(struct zcio_party *party, u32 side, int err)
 	if (last)
 		kfree_rcu(party, rcu);
 	return splice;
-}
-
-void zcio_party_lock(struct zcio_party *party)
-{
-	lock_sock(party->sk);
-}
-
-void zcio_party_unlock(struct zcio_party *party)
-{
-	release_sock(party->sk);
 }

@@ -51,9 +51,9 @@ int zcio_splice_allowed(struct socket *source, struct socket *drain);
 void zcio_splice_identity(struct socket *sock, u64 *number, u64 *address);
 struct zcio_party *zcio_party_join(struct socket *sock, u32 side,
 				   const struct zcio_splice_calls *calls, void *splice, int *err);
-void *zcio_party_leave(struct zcio_party *party, u32 side, int err);
+void *zcio_party_leave(struct zcio_party *party, u32 side, int err, bool patient);
 void *zcio_party_splice(struct socket *sock, const struct zcio_splice_calls *calls);
-void zcio_party_lock(struct zcio_party *party);
+bool zcio_party_lock(struct zcio_party *party, bool patient);
 void zcio_party_unlock(struct zcio_party *party);
 
 /* For recvmsg() and its like: waits until the socket is no source. */
@@ -82,6 +82,7 @@ struct zcio_drain_seen {
 struct zcio_sent {
 	s64 taken;		/* bytes, or an errno below 0 */
 	u64 copied;		/* of these */
+	bool short_of_memory;	/* that is why it was not all: no space will be told of */
 };
 
 /* TCP. Under the socket's lock but the batch's own. */

@@ -26,6 +26,15 @@ pub(crate) const SOURCE: u32 = shim::ZCIO_SIDE_SOURCE;
 /// The drain's side.
 pub(crate) const DRAIN: u32 = shim::ZCIO_SIDE_DRAIN;
 
+/// How long a socket's lock is waited for: a program can keep it for as long as it likes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// For a moment: work for one splice may not hold up that of others.
+    Little,
+    /// Until it is there: who has asked for it waits himself.
+    Endless,
+}
+
 /// What a splice is woken for.
 #[derive(Clone, Copy)]
 pub(crate) enum Event {
@@ -297,34 +306,45 @@ impl<T: Spliced, const SIDE: u32> Party<T, SIDE> {
     }
 
     /// Takes part no more. A source is told the error, if it is not 0, and who waits for it
-    /// is woken.
-    pub(crate) fn leave(self, told: i32) {
-        core::mem::ManuallyDrop::new(self).leave_once(told);
+    /// is woken. Gives itself back if the socket's lock was not to be had with that patience.
+    pub(crate) fn leave(self, told: i32, patience: Patience) -> Result<(), Self> {
+        let this = core::mem::ManuallyDrop::new(self);
+        match this.leave_once(told, patience) {
+            true => Ok(()),
+            false => Err(core::mem::ManuallyDrop::into_inner(this)),
+        }
     }
 
-    fn leave_once(&self, told: i32) {
-        // SAFETY: By the type invariant; called once, by `leave` or by `drop`. The lock is not
-        // held, as that would borrow this.
-        let raw = unsafe { shim::zcio_party_leave(self.party.as_ptr(), SIDE, told) };
+    /// Once it has returned true, `self` is not used again.
+    fn leave_once(&self, told: i32, patience: Patience) -> bool {
+        let (party, patient) = (self.party.as_ptr(), patience == Patience::Endless);
+        // SAFETY: By the type invariant; it succeeds once, for `leave` or for `drop`. The lock is
+        // not held, as that would borrow this.
+        let raw = unsafe { shim::zcio_party_leave(party, SIDE, told, patient) };
+        if raw.is_null() {
+            return false;
+        }
         // SAFETY: The reference that `join` gave away.
         drop(unsafe { Arc::<Worked<T>>::from_foreign(raw) });
+        true
     }
 
-    /// Takes the socket's lock.
-    pub(crate) fn lock(&mut self) -> LockedParty<'_, T, SIDE> {
+    /// Takes the socket's lock; `None` if it was not to be had with that patience.
+    pub(crate) fn lock(&mut self, patience: Patience) -> Option<LockedParty<'_, T, SIDE>> {
+        let (party, patient) = (self.party.as_ptr(), patience == Patience::Endless);
         // SAFETY: Valid by the type invariant; may sleep.
-        unsafe { shim::zcio_party_lock(self.party.as_ptr()) };
-        // INVARIANT: The lock was just taken.
-        LockedParty {
+        let locked = unsafe { shim::zcio_party_lock(party, patient) };
+        // INVARIANT: The lock was just taken. (One that was not must not be released.)
+        locked.then(|| LockedParty {
             party: self,
             _not_send: NotThreadSafe,
-        }
+        })
     }
 }
 
 impl<T: Spliced, const SIDE: u32> Drop for Party<T, SIDE> {
     fn drop(&mut self) {
-        self.leave_once(0);
+        self.leave_once(0, Patience::Endless);
     }
 }
 
@@ -415,12 +435,11 @@ impl<T: Spliced> LockedParty<'_, T, DRAIN> {
             );
         };
         let became = match u32::try_from(sent.taken) {
+            Ok(n) if sent.short_of_memory => Sent::Short(n),
+            Err(_) if sent.short_of_memory => Sent::Short(0),
             Ok(n) => Sent::Taken(n),
-            Err(_) => match Error::from_errno(sent.taken as i32) {
-                EAGAIN => Sent::Full,
-                e if e == ENOMEM || e == super::errno::no_buffers() => Sent::NoMemory,
-                _ => Sent::Failed,
-            },
+            Err(_) if Error::from_errno(sent.taken as i32) == EAGAIN => Sent::Full,
+            Err(_) => Sent::Failed,
         };
         (became, sent.copied)
     }
@@ -439,6 +458,9 @@ impl<T: Spliced, const SIDE: u32> Drop for LockedParty<'_, T, SIDE> {
 ///
 /// The pointer came from `zcio_batch_alloc`, and is freed by `drop` only.
 pub(crate) struct Batch(NonNull<shim::zcio_batch>);
+
+// SAFETY: Memory and references to pages belong to no thread.
+unsafe impl Send for Batch {}
 
 impl Batch {
     /// An empty one; `None` if there is no memory.

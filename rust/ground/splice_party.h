@@ -16,6 +16,7 @@ struct zcio_party {
 	spinlock_t lock;			/* protects: */
 	void *splices[2];			/* by side; each with a reference */
 	const struct zcio_splice_calls *calls;
+	bool kept;				/* a program keeps the socket lock */
 
 	/* As they were. */
 	const struct proto_ops *ops;

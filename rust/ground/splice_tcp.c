@@ -362,4 +362,7 @@ void zcio_drain_send(struct zcio_party *party, struct zcio_batch *b, bool urgent
 	if (err)
 		cmpxchg(&sk->sk_err, 0, err);
 	sent->copied = sent->taken > 0 ? count_copied(sk, b, sent->taken) : 0;
+	sent->short_of_memory = sent->taken == -ENOMEM || sent->taken == -ENOBUFS ||
+		((sent->taken == -EAGAIN || (sent->taken >= 0 && sent->taken < b->bytes)) &&
+		 sk_stream_memory_free(sk));
 }

@@ -126,10 +126,11 @@ pub enum Next {
 pub enum Sent {
     /// It took so many bytes.
     Taken(u32),
+    /// It took so many, which may be none; then memory was short, of which nothing tells
+    /// when there is some again.
+    Short(u32),
     /// It has no room.
     Full,
-    /// There was no memory.
-    NoMemory,
     /// It failed.
     Failed,
 }
@@ -226,7 +227,7 @@ impl Course {
     /// Of `gathered` bytes the drain did this, `copied` having been copied of those it took.
     pub fn moved(&mut self, gathered: u32, sent: Sent, copied: u64, now: u64) -> After {
         match sent {
-            Sent::Taken(n) => {
+            Sent::Taken(n) | Sent::Short(n) => {
                 let n = n.min(gathered);
                 self.moved += u64::from(n);
                 self.copied += copied.min(u64::from(n));
@@ -237,12 +238,13 @@ impl Course {
                     After::End(End::Max)
                 } else if n == gathered {
                     After::Go
+                } else if matches!(sent, Sent::Short(_)) {
+                    After::Retry
                 } else {
                     After::WaitForDrain
                 }
             }
             Sent::Full => After::WaitForDrain,
-            Sent::NoMemory => After::Retry,
             Sent::Failed => After::End(End::Drain),
         }
     }

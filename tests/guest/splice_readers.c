@@ -4,6 +4,10 @@
  * sockets.
  * timeout: 300
  */
+#include <linux/bpf.h>
+#include <linux/kcm.h>
+#include <sys/syscall.h>
+
 #include "splice.h"
 
 FIXTURE(readers)
@@ -225,6 +229,41 @@ TEST_F(readers, no_other_upper_layer_meanwhile)
 	ASSERT_EQ(0, sp_stop(sp, sp->source, NULL));
 	if (setsockopt(sp->source, IPPROTO_TCP, TCP_ULP, "tls", 4))
 		ASSERT_EQ(ENOENT, errno);
+}
+
+/* One would take the callbacks over, and put them back when the module may be gone. */
+TEST_F(readers, no_multiplexer_meanwhile)
+{
+	struct bpf_insn code[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	union bpf_attr load = {
+		.prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insns = ZT_PTR(code), .insn_cnt = 2,
+		.license = ZT_PTR("GPL"),
+	};
+	struct sp *sp = &self->sp;
+	int kcm = socket(AF_KCM, SOCK_SEQPACKET | SOCK_CLOEXEC, KCMPROTO_CONNECTED);
+	struct kcm_attach attach;
+
+	if (kcm < 0)
+		SKIP(return, "the kernel has no KCM");
+	attach.bpf_fd = syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof(load));
+	ASSERT_LE(0, attach.bpf_fd) TH_LOG("%m");
+	sp_start(_metadata, sp, 0, 0);
+	for (int i = 0; i < 2; i++) {
+		attach.fd = i ? sp->drain : sp->source;
+		ASSERT_EQ(-1, ioctl(kcm, SIOCKCMATTACH, &attach));
+		ASSERT_EQ(EALREADY, errno);
+	}
+	sp_send(_metadata, sp, 1000);
+	sp_recv(_metadata, sp, sp->to, 1000);
+	ASSERT_EQ(0, sp_stop(sp, sp->source, NULL));
+	attach.fd = sp->source;
+	ASSERT_EQ(0, ioctl(kcm, SIOCKCMATTACH, &attach)) TH_LOG("%m");
+	/* And the other way round. */
+	ASSERT_EQ(-EOPNOTSUPP, sp_call(sp, sp->source, sp->drain, 0, 0, 0));
+	close(kcm);
 }
 
 /* What the program sends on the drain itself goes between. */

@@ -122,7 +122,7 @@ fn sent() -> impl Strategy<Value = Sent> {
         4 => any::<u32>().prop_map(Sent::Taken),
         2 => (0u32..5000).prop_map(Sent::Taken),
         1 => Just(Sent::Full),
-        1 => Just(Sent::NoMemory),
+        1 => (0u32..5000).prop_map(Sent::Short),
         1 => Just(Sent::Failed),
     ]
 }
