@@ -327,10 +327,14 @@ impl Spliced for Splice {
             return;
         };
         let rang = this.rang.xchg(0, Full) != 0;
+        let before = running.course.bytes();
         let mut turn = match running.ending {
             Some(end) => Turn::End(end),
             None => running.turn(&this.blocked),
         };
+        if running.course.bytes() != before || matches!(turn, Turn::Again | Turn::Wait) {
+            running.retries = 0;
+        }
         let idle = running.course.until_idle(now());
         match (&turn, idle) {
             (Turn::Wait | Turn::Retry, Some(0)) if rang => turn = Turn::End(End::Idle),
@@ -343,12 +347,10 @@ impl Spliced for Splice {
         }
         match turn {
             Turn::Again => {
-                running.retries = 0;
                 drop(state);
                 Worked::ask(this);
             }
-            Turn::Wait => running.retries = 0,
-            Turn::Retry => {}
+            Turn::Wait | Turn::Retry => {}
             Turn::End(end) => {
                 if this.finish(&mut state, end, Patience::Little) {
                     return;

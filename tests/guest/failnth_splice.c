@@ -239,27 +239,48 @@ static int workers_fail(struct __test_metadata *_metadata, bool on)
 	return count;
 }
 
-/*
- * Pieces come and arrive while now nearly all, now some of the workers' allocations fail. What
- * is sent waits for what was sent before: nothing else would tell a splice to go on.
- */
-TEST_F_TIMEOUT(splice, workers, 500)
+FIXTURE(worker)
 {
-	static const char *const probabilities[] = { "90", "20", "50", "70" };
+	struct fail f;
+	struct sp sp;
+};
+
+FIXTURE_SETUP(worker)
+{
+	if (!fail_setup(_metadata, &self->f, ONE))
+		SKIP(return, FAIL_SKIP);
+	sp_open(_metadata, &self->sp, ZT_LO4, ZT_LO4);
+}
+
+FIXTURE_TEARDOWN(worker)
+{
+	if (!self->f.watch)
+		return;
+	workers_fail(_metadata, false);
+	zcio_close(self->sp.ctx);
+	fail_teardown(_metadata, &self->f);
+}
+
+/*
+ * Pieces come and arrive while now few, now many of the workers' allocations fail. Each waits
+ * for the one before: nothing else would tell a splice to go on.
+ */
+TEST_F_TIMEOUT(worker, goes_on_when_there_is_memory, 400)
+{
+	static const char *const probabilities[] = { "5", "20", "40" };
 	struct sp *sp = &self->sp;
 	uint64_t seed = 1;
 
 	sp_start(_metadata, sp, 0, 0);
-	ASSERT_LT(0, workers_fail(_metadata, true));
-	for (int i = 0; i < 120; i++) {
-		size_t n = 1 + zt_draw(&seed, i % 3 ? 400 : 60000);
+	for (int i = 0; i < 24; i++) {
+		size_t n = 1 + zt_draw(&seed, i % 2 ? 400 : 15000);
+		const char *probability = probabilities[i % 3];
 
-		ASSERT_TRUE(fail_set("failslab/probability", probabilities[i % 4]));
-		ASSERT_TRUE(fail_set("fail_page_alloc/probability", probabilities[i % 4]));
+		ASSERT_LT(0, workers_fail(_metadata, true));
+		ASSERT_TRUE(fail_set("failslab/probability", probability));
+		ASSERT_TRUE(fail_set("fail_page_alloc/probability", probability));
 		sp_send(_metadata, sp, n);
 		sp_recv(_metadata, sp, sp->to, n);
-		if (i % 10 == 9)
-			workers_fail(_metadata, true);
 	}
 	fail_prepare(ONE);
 	workers_fail(_metadata, false);
