@@ -140,7 +140,6 @@ TEST_F_TIMEOUT(held, drains_whose_locks_are_kept_hold_up_no_other_splice, 100)
 	close_all(self);
 }
 
-/* What the sources have may not be moved twice, nor be lost, when they end meanwhile. */
 TEST_F_TIMEOUT(held, sources_whose_locks_are_kept_hold_up_no_other_splice, 100)
 {
 	struct sp *sp = &self->sp;
@@ -148,21 +147,53 @@ TEST_F_TIMEOUT(held, sources_whose_locks_are_kept_hold_up_no_other_splice, 100)
 	open_all(_metadata, self);
 	sp_start(_metadata, sp, 0, 0);
 	for (int i = 0; i < HELD; i++) {
-		sp_start(_metadata, &self->held[i], 0, 50);
+		sp_start(_metadata, &self->held[i], 0, 0);
 		hold(_metadata, self, i, self->held[i].source);
 	}
-	/* Their time is over: they end as soon as they can. */
-	usleep(200000);
+	/* They are to end, but what their sources have must be looked at first. */
+	for (int i = 0; i < HELD; i++)
+		ASSERT_EQ(0, shutdown(self->held[i].drain, SHUT_WR));
 	others_go_on(_metadata, sp);
+	for (int i = 0; i < HELD; i++)
+		ASSERT_EQ(0, sp_poll(_metadata, self->held[i].handle, POLLIN));
 	let_go(_metadata, self);
 	for (int i = 0; i < HELD; i++) {
 		struct sp *h = &self->held[i];
 
-		sp_ends(_metadata, h, ZCIO_SPLICE_IDLE, ETIMEDOUT, 0);
-		ASSERT_EQ(ETIMEDOUT, sp_error(_metadata, h->source));
+		sp_ends(_metadata, h, ZCIO_SPLICE_DRAIN, EPIPE, 0);
+		ASSERT_EQ(EPIPE, sp_error(_metadata, h->source));
 		zeros(_metadata, h->from);
 		sp_queue(_metadata, h, QUEUED);
 		sp_recv(_metadata, h, h->source, QUEUED);
+		sp_no_ulp(_metadata, h->source);
+	}
+	close_all(self);
+}
+
+/* An end frees the drain first. */
+TEST_F_TIMEOUT(held, ends_come_when_the_locks_are_let_go_of, 100)
+{
+	struct sp *sp = &self->sp;
+	char c;
+
+	open_all(_metadata, self);
+	sp_start(_metadata, sp, 0, 0);
+	for (int i = 0; i < HELD; i++) {
+		sp_start(_metadata, &self->held[i], 0, 0);
+		hold(_metadata, self, i, self->held[i].drain);
+	}
+	for (int i = 0; i < HELD; i++)
+		ASSERT_EQ(0, shutdown(self->held[i].from, SHUT_WR));
+	others_go_on(_metadata, sp);
+	for (int i = 0; i < HELD; i++)
+		ASSERT_EQ(0, sp_poll(_metadata, self->held[i].handle, POLLIN));
+	let_go(_metadata, self);
+	for (int i = 0; i < HELD; i++) {
+		struct sp *h = &self->held[i];
+
+		sp_ends(_metadata, h, ZCIO_SPLICE_EOF, 0, 0);
+		ASSERT_EQ(0, recv(h->source, &c, 1, 0));
+		zeros(_metadata, h->to);
 		sp_no_ulp(_metadata, h->source);
 		sp_no_ulp(_metadata, h->drain);
 	}
