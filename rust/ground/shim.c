@@ -170,18 +170,12 @@ long zcio_tcp_wait_data(struct socket *sock, u32 capacity, bool nonblock)
 	target = sock_rcvlowat(sk, false, min_t(u32, capacity, INT_MAX));
 
 	for (;;) {
-		bool over = sk->sk_err || sk->sk_state == TCP_CLOSE ||
-			    (sk->sk_shutdown & RCV_SHUTDOWN);
+		bool over;
 
-		/* What comes while it is a splice's source goes another way. */
-		if (zcio_splice_is_source(sk)) {
-			release_sock(sk);
-			err = zcio_splice_wait(sk, nonblock);
-			lock_sock(sk);
-			if (err)
-				return err;
-			continue;
-		}
+		err = zcio_splice_wait_locked(sk, nonblock);
+		if (err)
+			return err;
+		over = sk->sk_err || sk->sk_state == TCP_CLOSE || (sk->sk_shutdown & RCV_SHUTDOWN);
 		n = readable(sk);
 		if (n && (n >= target || over || !timeo || signal_pending(current) ||
 			  tcp_epollin_ready(sk, target)))

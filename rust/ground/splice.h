@@ -59,6 +59,7 @@ void zcio_party_unlock(struct zcio_party *party);
 /* For recvmsg() and its like: waits until the socket is no source. */
 bool zcio_splice_is_source(struct sock *sk);
 int zcio_splice_wait(struct sock *sk, bool nonblock);
+int zcio_splice_wait_locked(struct sock *sk, bool nonblock);
 bool zcio_splice_is_ours(const struct sock *sk);
 
 /* What can be said of a source … */

@@ -87,6 +87,19 @@ int zcio_splice_wait(struct sock *sk, bool nonblock)
 	return err;
 }
 
+/* The same under the socket lock, which is let go of meanwhile. */
+int zcio_splice_wait_locked(struct sock *sk, bool nonblock)
+{
+	int err = 0;
+
+	while (!err && zcio_splice_is_source(sk)) {
+		release_sock(sk);
+		err = zcio_splice_wait(sk, nonblock);
+		lock_sock(sk);
+	}
+	return err;
+}
+
 /* Errors and urgent bytes out of line are not of the stream. */
 static int op_recvmsg(struct socket *sock, struct msghdr *msg, size_t size, int flags)
 {
