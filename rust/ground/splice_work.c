@@ -64,12 +64,15 @@ u64 zcio_ticks_of(u64 ns)
 /* ---- the module ---- */
 
 /*
- * Work is done where it is queued, which is where the data came in. It never runs for long,
- * and waits for socket locks only, so a few at once are enough for a processor.
+ * Work is done where it is queued, which is where the data came in, and as long as data comes:
+ * that may be all the time. So it has the priority that programs have, not more: those whose
+ * connections these are could take the processor away from all others. It does not keep other
+ * work of the processor waiting either (WQ_CPU_INTENSIVE). A few at once are enough, as it waits
+ * for socket locks only, and not for long.
  */
 int zcio_splice_init(void)
 {
-	queue = alloc_workqueue("zcio_splice", WQ_HIGHPRI | WQ_PERCPU, 16);
+	queue = alloc_workqueue("zcio_splice", WQ_CPU_INTENSIVE | WQ_PERCPU, 4);
 	return queue ? 0 : -ENOMEM;
 }
 

@@ -207,7 +207,7 @@ TEST_F_TIMEOUT(splice, stop, 500)
 
 /* ---- what moves the bytes ---- */
 
-/* Whether allocations of the kernel's workers of high priority fail. */
+/* Whether allocations of the workers that belong to one processor fail. */
 static int workers_fail(struct __test_metadata *_metadata, bool on)
 {
 	DIR *dir = opendir("/proc");
@@ -226,7 +226,7 @@ static int workers_fail(struct __test_metadata *_metadata, bool on)
 		if (read(fd, name, sizeof(name) - 1) < 0)
 			name[0] = 0;
 		close(fd);
-		if (strncmp(name, "kworker/", 8) || !strchr(name, 'H'))
+		if (strncmp(name, "kworker/", 8) || name[8] == 'u')
 			continue;
 		snprintf(path, sizeof(path), "/proc/%s/make-it-fail", entry->d_name);
 		fd = open(path, O_WRONLY | O_CLOEXEC);
