@@ -9,8 +9,9 @@
 
 #include "splice.h"
 
-#define LINKS	60
-#define STEPS	4000
+#define LINKS	60		/* more with ZCIO_SPLICES=, … */
+#define MOST_LINKS	2000
+#define STEPS	4000		/* … for so long: ZCIO_SECONDS= */
 
 FIXTURE(many)
 {
@@ -265,24 +266,40 @@ static void link_close(struct __test_metadata *_metadata, struct link *l, uint64
 	l->open = false;
 }
 
-TEST_F_TIMEOUT(many, ends_of_all_kinds_at_any_moment, 250)
+static long setting(const char *name, long otherwise)
 {
+	const char *text = getenv(name);
+
+	return text ? atol(text) : otherwise;
+}
+
+TEST_F_TIMEOUT(many, ends_of_all_kinds_at_any_moment, 900)
+{
+	long count = setting("ZCIO_SPLICES", LINKS), seconds = setting("ZCIO_SECONDS", 0);
+	unsigned long long opened = 0, closed = 0, bytes = 0;
 	struct zcio_ctx *ctx = self->sp.ctx;
-	static struct link links[LINKS];
+	static struct link links[MOST_LINKS];
 	uint64_t seed = time(NULL);
+	time_t end = seed + seconds;
 
 	TH_LOG("seed %llu", (unsigned long long)seed);
-	for (int step = 0; step < STEPS; step++) {
-		struct link *l = &links[zt_draw(&seed, LINKS)];
+	ASSERT_GE(MOST_LINKS, count);
+	for (long step = 0; seconds ? time(NULL) < end : step < STEPS; step++) {
+		struct link *l = &links[zt_draw(&seed, count)];
 
-		if (!l->open)
+		if (!l->open) {
 			link_open(_metadata, l, ctx);
-		else if (!zt_draw(&seed, 20))
+			opened++;
+		} else if (!zt_draw(&seed, 20)) {
 			link_close(_metadata, l, &seed);
-		else
+			closed++;
+			bytes += l->sp.got;
+		} else {
 			link_move(_metadata, l, &seed);
+		}
 	}
-	for (int i = 0; i < LINKS; i++)
+	TH_LOG("%llu splices were opened, %llu closed, which had moved %llu bytes", opened, closed, bytes);
+	for (int i = 0; i < count; i++)
 		if (links[i].open)
 			link_close(_metadata, &links[i], &seed);
 }
