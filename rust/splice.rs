@@ -298,6 +298,11 @@ impl Splice {
                 });
             }
             State::Running(running) => {
+                // What its last move came to was first.
+                let end = match &running.rest {
+                    Some(rest) => rest.after.end().unwrap_or(end),
+                    None => end,
+                };
                 let end = *running.ending.get_or_insert(end);
                 if !running.wind_up(patience) {
                     return false;

@@ -148,6 +148,16 @@ pub enum After {
     End(End),
 }
 
+impl After {
+    /// The end, if it is one.
+    pub fn end(self) -> Option<End> {
+        match self {
+            Self::End(end) => Some(end),
+            _ => None,
+        }
+    }
+}
+
 /// The most bytes that one turn moves before others have theirs.
 pub const TURN: u32 = 256 << 10;
 
