@@ -109,6 +109,10 @@ mutants: ## take the checks out of the module, one by one: the tests must notice
 fuzz: ## fuzz the device in guests for SECONDS=300 (SEED=…), or run one program again (REPLAY=path)
 	@ZCIO_SECONDS="$(SECONDS)" SEED="$(SEED)" REPLAY="$(REPLAY)" tests/fuzz/run
 
+.PHONY: soak-splice
+soak-splice: ## 1,000 splices at once that end at any moment, for SECONDS=600 (SPLICES=…), on the debug kernel
+	@ZCIO_SECONDS="$(SECONDS)" ZCIO_SPLICES="$(SPLICES)" tests/rig/soak-splice
+
 .PHONY: demo
 demo: ## set up, build, boot, and show what the module does
 	@tests/rig/demo
