@@ -189,6 +189,9 @@ int BPF_PROG(packet, struct sk_buff *skb)
 	if (linear > payload)	/* padding of a short frame */
 		linear = payload;
 	__sync_fetch_and_add(&state.linear, linear);
+	/* Where they lie is not told, but that they came; they may come again, in frags. */
+	if (linear)
+		note(offset, OBSERVE_UNKNOWN, 0, linear);
 	note_frags(skb, offset + linear, skip, payload - linear);
 	return 0;
 }

@@ -87,7 +87,7 @@ int main(int argc, char **argv)
 	while (read(STDIN_FILENO, buffer, sizeof(buffer)) > 0)
 		;
 	count = state->records < OBSERVE_RECORDS ? state->records : OBSERVE_RECORDS;
-	printf("%llu packets, %zu pieces of pages, %llu lost, %llu payload bytes beside headers\n",
+	printf("%llu packets, %zu pieces, %llu lost, %llu payload bytes beside headers\n",
 	       state->packets, count, state->records - count, state->linear);
 	return write_records(argv[5], records, count);
 }

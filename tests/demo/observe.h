@@ -12,10 +12,12 @@ struct config {
 	__u64 limit;	/* bytes of the stream; what comes behind is not looked at */
 };
 
+#define OBSERVE_UNKNOWN	0	/* in place of a page's number */
+
 /* One piece of a page that a packet's payload lies in. */
 struct record {
 	__u64 offset;	/* of its first byte in the stream */
-	__u64 pfn;	/* number of the physical page */
+	__u64 pfn;	/* number of the physical page; OBSERVE_UNKNOWN beside the headers */
 	__u32 in_page;	/* where in the page it begins */
 	__u32 len;
 };

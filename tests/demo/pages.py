@@ -2,11 +2,13 @@
 """Compares the pages that the observer saw with those that user space saw.
 
 Both sides note pieces of pages as lines: offset of the piece's first byte in the
-TCP stream, number of the physical page, offset in the page, length.
+TCP stream, number of the physical page, offset in the page, length. Of bytes that lay
+beside the headers the observer notes page 0: they came, but nothing else is known of them.
 """
 from bisect import bisect_right
 
 PAGE = 4096
+UNKNOWN = 0
 
 
 def read(path):
@@ -36,7 +38,7 @@ class Observed:
         if index < 0 or index in self.twice:
             return None
         start, pfn, in_page, length = self.pieces[index]
-        if offset >= start + length:
+        if offset >= start + length or pfn == UNKNOWN:
             return None
         byte = in_page + offset - start
         return pfn + byte // PAGE, byte % PAGE

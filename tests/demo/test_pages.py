@@ -37,6 +37,14 @@ class Compare(unittest.TestCase):
         self.assertEqual(compare(again, self.observed), (2, 2, None))
         self.assertEqual(compare([(0, 1, 0, 200), (100, 2, 0, 50)], [(0, 1, 0, 10)]), (0, 0, None))
 
+    def test_beside_the_headers(self):
+        beside = self.observed + [(4902, 0, 0, 100)]
+        self.assertEqual(compare(beside, [(4902, 7, 0, 100), (0, 10, 0, 4096)]), (1, 1, None))
+
+    def test_sent_again_beside_the_headers(self):
+        again = self.observed + [(4096, 0, 0, 756)]
+        self.assertEqual(compare(again, [(4096, 77, 0, 756), (0, 10, 0, 4096)]), (1, 1, None))
+
 
 if __name__ == "__main__":
     unittest.main()

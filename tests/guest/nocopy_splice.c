@@ -74,7 +74,7 @@ TEST_F(nocopy, page_frames_are_those_that_were_sent)
 		all += ZT_PAGES(counts[i]);
 	}
 	ASSERT_EQ(all, sp_status(_metadata, sp, sp->handle).moved);
-	ASSERT_EQ(0, sp_status(_metadata, sp, sp->handle).copied);
+	sp_not_copied(_metadata, sp);
 }
 
 TEST_F(nocopy, through_a_chain_of_splices)
