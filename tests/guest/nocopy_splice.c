@@ -94,29 +94,66 @@ TEST_F(nocopy, through_a_chain_of_splices)
 	pass(_metadata, &self->z, sp->from, end, MOST);
 }
 
-/* What the sender can still write to is not shown to a receiver behind a splice either. */
-TEST_F(nocopy, pages_that_can_still_change_are_copied_for_the_receiver)
+/* One page of the sender's own, as it is, through a splice. */
+static void pass_own(struct __test_metadata *_metadata, struct sp *sp, char *page)
 {
-	struct sp *sp = &self->sp;
-	struct zt *z = &self->z;
-	struct iovec region = zt_iov(z->win, ZT_PAGES(MOST + 1)), from;
-	struct zcio_payload info;
+	struct iovec from = zt_iov(page, ZT_PAGES(1));
 	int p[2];
-	char *page;
 
-	page = mmap(NULL, ZT_PAGES(1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, (void *)page);
 	zt_fill((unsigned char *)page, ZT_PAGES(1), 1);
-	from = zt_iov(page, ZT_PAGES(1));
 	ASSERT_EQ(0, pipe(p));
 	sp_start(_metadata, sp, 0, 0);
 	ASSERT_EQ((ssize_t)ZT_PAGES(1), vmsplice(p[1], &from, 1, 0));
 	ASSERT_EQ((ssize_t)ZT_PAGES(1), splice(p[0], NULL, sp->from, NULL, ZT_PAGES(1), 0));
 	zt_arrived(_metadata, sp->to, ZT_PAGES(1));
+}
+
+/* It is received as a copy, because it can still be written to. */
+static char *got_copy(struct __test_metadata *_metadata, struct sp *sp, struct zt *z)
+{
+	struct iovec region = zt_iov(z->win, ZT_PAGES(MOST + 1));
+	struct zcio_payload info;
+
 	ASSERT_EQ(1, zt_readv(z->dev, sp->to, &region, 1, &info, 0));
 	ASSERT_EQ(ZT_PAGES(1), info.copied);
+	ASSERT_EQ(ZCIO_WHY_WRITABLE, info.why);
+	return region.iov_base;
+}
+
+/* What the sender can still write to is not shown to a receiver behind a splice either. */
+TEST_F(nocopy, pages_that_can_still_change_are_copied_for_the_receiver)
+{
+	char *page = mmap(NULL, ZT_PAGES(1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *got;
+
+	pass_own(_metadata, &self->sp, page);
+	got = got_copy(_metadata, &self->sp, &self->z);
 	memset(page, 0x5a, ZT_PAGES(1));
-	ASSERT_EQ(ZT_PAGES(1), zt_same(region.iov_base, ZT_PAGES(1), 1));
+	ASSERT_EQ(ZT_PAGES(1), zt_same(got, ZT_PAGES(1), 1));
+}
+
+/*
+ * Nor is what nobody has mapped, while its owner can map it again: nothing in the page says so,
+ * but a mark in the packet, which has to go along.
+ */
+TEST_F(nocopy, pages_that_are_mapped_again_later_are_copied_for_the_receiver)
+{
+	struct tpacket_req req = { .tp_block_size = ZT_PAGE, .tp_frame_size = ZT_PAGE,
+				   .tp_block_nr = 1, .tp_frame_nr = 1 };
+	int ring = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	char *page, *got;
+
+	ASSERT_LE(0, ring);
+	ASSERT_EQ(0, setsockopt(ring, SOL_PACKET, PACKET_TX_RING, &req, sizeof(req)));
+	page = mmap(NULL, ZT_PAGES(1), PROT_READ | PROT_WRITE, MAP_SHARED, ring, 0);
+	pass_own(_metadata, &self->sp, page);
+	ASSERT_EQ(0, munmap(page, ZT_PAGES(1)));
+	got = got_copy(_metadata, &self->sp, &self->z);
+	page = mmap(NULL, ZT_PAGES(1), PROT_READ | PROT_WRITE, MAP_SHARED, ring, 0);
+	ASSERT_NE(MAP_FAILED, (void *)page);
+	memset(page, 0x5a, ZT_PAGES(1));
+	ASSERT_EQ(ZT_PAGES(1), zt_same(got, ZT_PAGES(1), 1));
 }
 
 TEST_HARNESS_MAIN
