@@ -119,7 +119,7 @@ pub struct Kept {
 }
 
 /// `_IOC(dir, 0xBD, nr, size)`; `dir` is 1 for `_IOW`, 3 for `_IOWR`.
-const fn ioc(dir: u32, nr: u32, size: usize) -> u32 {
+pub(crate) const fn ioc(dir: u32, nr: u32, size: usize) -> u32 {
     (dir << 30) | ((size as u32) << 16) | (0xBD << 8) | nr
 }
 

@@ -23,6 +23,8 @@ pub enum Operation {
     Receive,
     /// Sending.
     Send,
+    /// Splicing two sockets, or asking about a splice.
+    Splice,
 }
 
 /// A failed call. Its text says what to do where that is known.
@@ -86,6 +88,15 @@ impl Error {
                 "an area is empty, has not the head and tail room that this socket needs, or is not \
                  within its device's reach: make the pool with Context::pool_for"
             }
+            (Op::Splice, libc::EBUSY) => {
+                "the source is the source of a splice already, or the drain the drain of one"
+            }
+            (Op::Splice, libc::EPROTONOSUPPORT) => "sockets of these kinds cannot be spliced",
+            (Op::Splice, libc::EOPNOTSUPP) => "one of them listens, or has an upper layer (kTLS)",
+            (Op::Splice, libc::EMFILE | libc::ENFILE) => {
+                "too many files are open: raise the limit (ulimit -n)"
+            }
+            (Op::Splice, libc::ENOBUFS) => "the context has too many splices: open another one",
             (_, libc::ENOMEM | libc::ENOBUFS)
             | (Op::MapWindow | Op::MapPool | Op::Open, libc::EAGAIN) => {
                 "a memory limit is reached: raise RLIMIT_MEMLOCK (ulimit -l), use a smaller pool, \
@@ -116,6 +127,7 @@ impl fmt::Display for Error {
             Operation::Take => "no region or area is free",
             Operation::Receive => "cannot receive",
             Operation::Send => "cannot send",
+            Operation::Splice => "cannot splice",
         })?;
         if let Some(element) = self.element {
             write!(f, " (element {element})")?;

@@ -26,6 +26,12 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Between two sockets the kernel moves the bytes by itself: [`Context::splice`].
+//!
+//! # Features
+//!
+//! `tokio`: [`Splice`] can be awaited in a tokio runtime.
+//!
 //! # Why a payload is a plain `&[u8]`
 //!
 //! A shared slice promises that nobody changes the bytes while it lives. The window is
@@ -67,6 +73,8 @@
 
 #[allow(missing_docs)]
 mod abi;
+#[allow(missing_docs)]
+mod abi_splice;
 mod answer;
 mod context;
 mod datagram;
@@ -74,6 +82,7 @@ mod error;
 mod kept;
 mod pool;
 mod slots;
+mod splice;
 mod sys;
 mod transfer;
 mod window;
@@ -83,6 +92,7 @@ pub use datagram::{Datagram, LinkAddr, Sender, Vlan};
 pub use error::{Error, Operation};
 pub use kept::Kept;
 pub use pool::{Area, Pool, SendError, Sent};
+pub use splice::{End, Limits, Splice, SpliceStatus};
 pub use transfer::{Flags, Transfer, Why};
 pub use window::{Payload, Window};
 

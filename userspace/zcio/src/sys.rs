@@ -9,6 +9,9 @@
 #![allow(unsafe_code)]
 
 mod mapping;
+mod splice;
+
+pub(crate) use splice::{splice, splice_status, unsplice, wait_readable};
 
 use crate::abi;
 use crate::answer;
@@ -88,17 +91,17 @@ pub(crate) fn is_blocking(socket: BorrowedFd<'_>) -> bool {
 
 /// Waits until a send would find room in the context's pools, or a signal comes.
 pub(crate) fn wait_room(device: BorrowedFd<'_>) -> io::Result<()> {
-    poll_room(device, -1).map(drop)
+    poll(device, libc::POLLOUT, -1).map(drop)
 }
 
 /// Whether a send would find room now.
 pub(crate) fn has_room(device: BorrowedFd<'_>) -> bool {
-    matches!(poll_room(device, 0), Ok(1..))
+    matches!(poll(device, libc::POLLOUT, 0), Ok(1..))
 }
 
-/// How many descriptors have room, of one, within so many milliseconds.
-fn poll_room(device: BorrowedFd<'_>, timeout: i32) -> io::Result<i32> {
-    let mut poll = libc::pollfd { fd: device.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+/// How many descriptors have one of the events, of one, within so many milliseconds.
+fn poll(fd: BorrowedFd<'_>, events: i16, timeout: i32) -> io::Result<i32> {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
     // SAFETY: one structure, which outlives the call.
     match unsafe { libc::poll(&mut poll, 1, timeout) } {
         -1 => Err(io::Error::last_os_error()),

@@ -2,6 +2,9 @@
 //! The crate on a machine with the module loaded, over the loopback device. They are
 //! run with `--ignored`: `cargo test` alone shows them as ignored.
 
+#[path = "device/splice.rs"]
+mod splice;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
