@@ -43,6 +43,13 @@ pub enum Command {
     /// slow to get at is seen; 'cpu_us_hash' is SHA-256. Both ways of receiving are
     /// measured alike; io + data is what to compare.
     Receive(Receive),
+    /// Relay connections to a server: the kernel moves the bytes, as references to pages
+    ///
+    /// For instance, on the way to a server on port 8000 of this machine:
+    ///
+    ///     zcio relay tcp --listen [::]:80 --connect 127.0.0.1:8000
+    #[command(subcommand, verbatim_doc_comment)]
+    Relay(crate::relay::args::Relay),
     /// Print a script that completes the command line in a shell
     Completions {
         /// The shell
@@ -130,7 +137,7 @@ pub struct Receive {
 }
 
 /// A number of bytes, with K, M or G for powers of 1024.
-fn size(text: &str) -> Result<usize, String> {
+pub fn size(text: &str) -> Result<usize, String> {
     let (digits, shift) = match text.chars().last().map(|unit| unit.to_ascii_uppercase()) {
         Some('K') => (&text[..text.len() - 1], 10),
         Some('M') => (&text[..text.len() - 1], 20),

@@ -7,6 +7,7 @@ mod info;
 mod os;
 mod pfn;
 mod receive;
+mod relay;
 mod report;
 mod send;
 mod touch;
@@ -21,6 +22,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         Command::Info(args) => info::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Receive(args) => receive::run(&args),
+        Command::Relay(args) => relay::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Args::command(), "zcio", &mut std::io::stdout());
             Ok(())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What the standard library lacks: CPU clocks and SO_RCVLOWAT. The only unsafe code.
+//! What the standard library lacks: CPU clocks, limits and SO_RCVLOWAT. The only unsafe code.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -48,5 +48,16 @@ pub fn set_receive_low_water(socket: &TcpStream, bytes: usize) -> io::Result<()>
         Ok(())
     } else {
         Err(io::Error::last_os_error())
+    }
+}
+
+/// Lets the process open as many files as it was allowed to allow itself.
+pub fn raise_open_files() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` has room for the result.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } == 0 {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: the call only reads. Should it fail, the limit is what it was.
+        unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
     }
 }
