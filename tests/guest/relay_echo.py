@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A TCP server for the tests of 'zcio relay': address, port and what it does are its arguments.
+
+  echo    sends back what comes, until the end of file
+  after   reads all, then sends as many bytes of a pattern as it got, and the same bytes
+  flood   sends a pattern until it cannot any more
+  hold    accepts, and says so on stdout; sends and reads nothing
+"""
+import socketserver
+import sys
+
+from relay_peer import pattern, read_all
+
+
+class Handler(socketserver.BaseRequestHandler):
+    def handle(self):
+        getattr(self, sys.argv[3])()
+
+    def echo(self):
+        while piece := self.request.recv(1 << 16):
+            self.request.sendall(piece)
+
+    def after(self):
+        came = read_all(self.request)
+        self.request.sendall(pattern(len(came)) + came)
+
+    def flood(self):
+        piece = pattern(1 << 16)
+        try:
+            while True:
+                self.request.sendall(piece)
+        except OSError:
+            print("over", flush=True)
+
+    def hold(self):
+        print("accepted", flush=True)
+        try:
+            self.server.held.append(self.request.recv(1))
+        except OSError as error:
+            print(type(error).__name__, flush=True)
+
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    request_queue_size = 1024
+    held = []
+
+
+if __name__ == "__main__":
+    with Server((sys.argv[1], int(sys.argv[2])), Handler) as server:
+        print("ready", flush=True)
+        server.serve_forever()
