@@ -26,6 +26,7 @@
 //!
 //! A table's mutex is not held together with these.
 
+mod flow;
 mod table;
 
 pub(crate) use table::Table;
@@ -36,12 +37,13 @@ use crate::ground::errno;
 use crate::ground::poll::{Poller, Waiters};
 use crate::ground::socket::Socket;
 use crate::ground::splice::{
-    check, identity, now, ticks, Alarm, Batch, Event, NewHandle, Party, Patience, Spliced, Worked,
-    DRAIN, SOURCE,
+    check, identity, now, ticks, Alarm, Batch, Event, Kind, NewHandle, Party, Patience, Spliced,
+    Worked, DRAIN, SOURCE,
 };
 use crate::ground::uapi::{splice_state, SpliceCall, SpliceStatus, SPLICE_HANDLE};
 use crate::plan::splice::{After, Course, End, Next, Sent};
 use core::mem::replace;
+use flow::{Ends, Flow};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
@@ -69,13 +71,32 @@ pub(crate) struct Splice {
     over: Atomic<u32>,
     /// Who waits for that, by its handle.
     waiters: Option<Waiters>,
+    /// Of datagrams: what moves.
+    flow: Option<Flow>,
 }
 
 enum State {
     /// Its sockets are about to join.
     Starting,
     Running(Running),
+    /// Likewise, with datagrams: its flow moves.
+    Flowing(Flowing),
     Over(Report),
+}
+
+/// What the work of a splice of datagrams needs.
+struct Flowing {
+    alarm: Alarm<Splice>,
+    batch: Option<Batch>,
+    /// How often in a row it was tried again.
+    retries: u32,
+}
+
+impl Flowing {
+    /// When to try again, in ticks.
+    fn later(&mut self) -> u64 {
+        backoff(&mut self.retries)
+    }
 }
 
 struct Running {
@@ -221,14 +242,19 @@ impl Running {
 
     /// When to try again, in ticks.
     fn later(&mut self) -> u64 {
-        let times = self.retries.min(LONGEST);
-        self.retries += 1;
-        ticks(RETRY << times)
+        backoff(&mut self.retries)
     }
 }
 
+/// How long to wait before the next one of so many tries, in ticks.
+fn backoff(retries: &mut u32) -> u64 {
+    let times = (*retries).min(LONGEST);
+    *retries += 1;
+    ticks(RETRY << times)
+}
+
 impl Splice {
-    fn new(waiters: bool) -> Result<Shared> {
+    fn new(waiters: bool, flow: Option<Flow>) -> Result<Shared> {
         Worked::new(Self {
             state: KBox::pin_init(
                 new_mutex!(State::Starting, "zcio_splice"),
@@ -238,32 +264,48 @@ impl Splice {
             rang: Atomic::new(0),
             over: Atomic::new(0),
             waiters: waiters.then(Waiters::new).transpose()?,
+            flow,
         })
+    }
+
+    fn ask(this: &Shared) {
+        Worked::ask(this.clone());
     }
 
     /// Splices two sockets. They are at once told to tell it what happens; what is queued
     /// already moves as soon as its work begins.
     fn start(splice: &Shared, source: &Socket, drain: &Socket, course: Course) -> Result {
-        let running = Running {
-            alarm: Alarm::new(splice.clone())?,
-            source: Party::join(source, splice.clone())?,
-            drain: Some(Party::join(drain, splice.clone())?),
-            course,
-            rest: None,
-            ending: None,
-            retries: 0,
-        };
+        let alarm = Alarm::new(splice.clone())?;
+        let source = Party::join(source, splice.clone())?;
+        let drain = Party::join(drain, splice.clone())?;
         let mut state = splice.state.lock();
         // Both are open, but one may have lost its connection meanwhile.
         if matches!(&*state, State::Over(_)) {
             return Ok(());
         }
         if let Some(ticks) = course.until_idle(now()) {
-            running.alarm.set(ticks);
+            alarm.set(ticks);
         }
-        *state = State::Running(running);
+        *state = if let Some(flow) = &splice.flow {
+            flow.open(Ends { source, drain });
+            State::Flowing(Flowing {
+                alarm,
+                batch: None,
+                retries: 0,
+            })
+        } else {
+            State::Running(Running {
+                alarm,
+                source,
+                drain: Some(drain),
+                course,
+                rest: None,
+                ending: None,
+                retries: 0,
+            })
+        };
         drop(state);
-        Worked::ask(splice.clone());
+        Self::ask(splice);
         Ok(())
     }
 
@@ -271,6 +313,7 @@ impl Splice {
         match &*self.state.lock() {
             State::Starting => Report::default(),
             State::Running(running) => running.report(None),
+            State::Flowing(_) => self.flow.as_ref().map_or_else(Report::default, |flow| flow.report(None)),
             State::Over(report) => *report,
         }
     }
@@ -296,6 +339,17 @@ impl Splice {
                     end: Some(end),
                     ..Default::default()
                 });
+            }
+            State::Flowing(_) => {
+                let Some((flow, ends)) = self.flow.as_ref().and_then(|f| Some((f, f.close()?))) else {
+                    return false;
+                };
+                // What its last move came to was first.
+                let end = flow.end().unwrap_or(end);
+                *state = State::Over(flow.report(Some(end)));
+                // Of datagrams no lock is waited for.
+                let _ = ends.drain.leave(0, Patience::Endless);
+                let _ = ends.source.leave(end.told(), Patience::Endless);
             }
             State::Running(running) => {
                 // What its last move came to was first.
@@ -327,6 +381,9 @@ impl Splice {
 
 impl Spliced for Splice {
     fn work(this: Shared) {
+        if this.flow.is_some() {
+            return Self::flow(this);
+        }
         let mut state = this.state.lock();
         let State::Running(running) = &mut *state else {
             return;
@@ -387,6 +444,12 @@ impl Spliced for Splice {
         this.end(End::Closed);
     }
 
+    fn moves(this: Shared) {
+        if this.flow.as_ref().is_some_and(Flow::run) {
+            Worked::ask(this);
+        }
+    }
+
     fn poll(this: ArcBorrow<'_, Worked<Self>>, poller: &Poller<'_>) -> bool {
         if let Some(waiters) = &this.waiters {
             waiters.add(poller);
@@ -410,11 +473,12 @@ pub(crate) fn start(table: &Table, call: SpliceCall) -> Result<usize> {
     if unknown != 0 || call.reserved32 != 0 || call.reserved != [0; 4] {
         return Err(EINVAL);
     }
-    check(&source, &drain)?;
+    let kind = check(&source, &drain)?;
     let place = table.reserve()?;
     let course = Course::new(some(max), some(idle).map(ticks), now());
     let wants_handle = call.flags & SPLICE_HANDLE != 0;
-    let splice = Splice::new(wants_handle)?;
+    let flow = (kind == Kind::Datagrams).then(|| Flow::new(course)).transpose()?;
+    let splice = Splice::new(wants_handle, flow)?;
     let handle = wants_handle.then(|| NewHandle::new(&splice)).transpose()?;
     Splice::start(&splice, &source, &drain, course)?;
     table.insert(place, identity(&source), splice);

@@ -13,6 +13,7 @@
 #include <net/udp.h>
 
 #include "frame.h"
+#include "splice.h"
 
 /* UDP with a BPF sockmap behind it is not ours: data is taken from it elsewhere. */
 bool zcio_socket_is_udp(struct socket *sock)
@@ -50,7 +51,7 @@ bool zcio_socket_is_packet(struct socket *sock)
 }
 
 /* The same counter as recvmsg(): by the datagram's version, not the socket's. */
-static void udp_count(struct sock *sk, struct sk_buff *skb, int what)
+void zcio_udp_count(struct sock *sk, struct sk_buff *skb, int what)
 {
 	SNMP_INC_STATS(__UDPX_MIB(sk, skb->protocol == htons(ETH_P_IP)), what);
 }
@@ -59,7 +60,7 @@ static void udp_count(struct sock *sk, struct sk_buff *skb, int what)
  * Is its checksum right? Having been summed up it must not be again: the pseudo header's
  * part is gone from skb->csum, and a datagram that was put back would look damaged.
  */
-static bool udp_intact(struct sk_buff *skb)
+bool zcio_udp_intact(struct sk_buff *skb)
 {
 	if (udp_skb_csum_unnecessary(skb))
 		return true;
@@ -87,10 +88,10 @@ static struct sk_buff *take(struct socket *sock, bool nonblock, int *err)
 		return skb_recv_datagram(sk, flags, err);
 
 	while ((skb = __skb_recv_udp(sk, flags, &offset, err))) {
-		if (udp_intact(skb))
+		if (zcio_udp_intact(skb))
 			return skb;
-		udp_count(sk, skb, UDP_MIB_CSUMERRORS);
-		udp_count(sk, skb, UDP_MIB_INERRORS);
+		zcio_udp_count(sk, skb, UDP_MIB_CSUMERRORS);
+		zcio_udp_count(sk, skb, UDP_MIB_INERRORS);
 		kfree_skb_reason(skb, SKB_DROP_REASON_UDP_CSUM);
 		cond_resched();
 	}
@@ -103,8 +104,12 @@ static struct sk_buff *take(struct socket *sock, bool nonblock, int *err)
  */
 struct sk_buff *zcio_datagram_take(struct socket *sock, bool nonblock, bool more, int *err)
 {
-	struct sk_buff *skb = take(sock, nonblock || more, err);
+	struct sk_buff *skb = NULL;
 
+	/* A source of a splice is not read from. */
+	*err = zcio_splice_wait(sock->sk, nonblock || more);
+	if (!*err)
+		skb = take(sock, nonblock || more, err);
 	if (!skb && more && *err && *err != -EAGAIN)
 		cmpxchg(&sock->sk->sk_err, 0, -*err);
 	return skb;
@@ -114,7 +119,7 @@ struct sk_buff *zcio_datagram_take(struct socket *sock, bool nonblock, bool more
  * Puts a datagram back in front of the others. UDP has given back what it was charged
  * to the socket; it must be charged again, or it would be given back twice.
  */
-static void udp_put_back(struct sock *sk, struct sk_buff *skb)
+void zcio_udp_queue_first(struct sock *sk, struct sk_buff *skb)
 {
 	struct sk_buff_head *queue = &udp_sk(sk)->reader_queue;
 	int size = skb->truesize;
@@ -147,7 +152,7 @@ void zcio_datagram_put_back(struct socket *sock, struct sk_buff *skb)
 	if (sk->sk_family == AF_PACKET)
 		skb_queue_head(&sk->sk_receive_queue, skb);
 	else
-		udp_put_back(sk, skb);
+		zcio_udp_queue_first(sk, skb);
 	sk->sk_data_ready(sk);
 }
 
@@ -172,7 +177,7 @@ void zcio_datagram_consume(struct socket *sock, struct sk_buff *skb)
 	struct sock *sk = sock->sk;
 
 	if (sk->sk_family != AF_PACKET) {
-		udp_count(sk, skb, UDP_MIB_INDATAGRAMS);
+		zcio_udp_count(sk, skb, UDP_MIB_INDATAGRAMS);
 		sk_peek_offset_bwd(sk, skb->len);
 	}
 	consume_skb(skb);

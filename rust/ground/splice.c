@@ -18,7 +18,7 @@
  * and no other lock is taken but a work queue's. A party is found under RCU, and freed after a
  * grace period. It holds a reference to its struct sock for each side, and one to each splice.
  *
- * The operations are in splice_ops.c.
+ * The operations are in splice_ops.c. How UDP differs is in splice_udp.c.
  */
 #include <linux/net.h>
 #include <linux/rcupdate.h>
@@ -52,6 +52,8 @@ static struct zcio_party *party_of(struct sock *sk)
 {
 	struct zcio_party *party;
 
+	if (sk_is_udp(sk))
+		return zcio_udp_party(sk);
 	if (!sk_is_tcp(sk))
 		return NULL;
 	party = rcu_dereference(inet_csk(sk)->icsk_ulp_data);
@@ -136,15 +138,6 @@ void zcio_party_close(struct sock *sk)
 
 /* ---- the socket's callbacks ---- */
 
-typedef void (*callback)(struct sock *sk);
-
-/* Whoever read a callback before it was put back: the one that is there now. */
-static void call_present(struct sock *sk, callback present, callback ours)
-{
-	if (present != ours)
-		present(sk);
-}
-
 /* The readers are not woken: what has come is not theirs. */
 static void on_data_ready(struct sock *sk)
 {
@@ -153,7 +146,7 @@ static void on_data_ready(struct sock *sk)
 	rcu_read_lock();
 	party = party_of(sk);
 	if (!party)
-		call_present(sk, READ_ONCE(sk->sk_data_ready), on_data_ready);
+		zcio_call_present(sk, READ_ONCE(sk->sk_data_ready), on_data_ready);
 	else if (!tell(party, ZCIO_SIDE_SOURCE, ZCIO_EVENT_DATA))
 		party->data_ready(sk);
 	rcu_read_unlock();
@@ -167,7 +160,7 @@ static void on_write_space(struct sock *sk)
 	rcu_read_lock();
 	party = party_of(sk);
 	if (!party) {
-		call_present(sk, READ_ONCE(sk->sk_write_space), on_write_space);
+		zcio_call_present(sk, READ_ONCE(sk->sk_write_space), on_write_space);
 	} else {
 		if (__sk_stream_is_writeable(sk, 1))
 			tell(party, ZCIO_SIDE_DRAIN, ZCIO_EVENT_SPACE);
@@ -176,14 +169,14 @@ static void on_write_space(struct sock *sk)
 	rcu_read_unlock();
 }
 
-static void on_state_change(struct sock *sk)
+void zcio_on_state_change(struct sock *sk)
 {
 	struct zcio_party *party;
 
 	rcu_read_lock();
 	party = party_of(sk);
 	if (!party) {
-		call_present(sk, READ_ONCE(sk->sk_state_change), on_state_change);
+		zcio_call_present(sk, READ_ONCE(sk->sk_state_change), zcio_on_state_change);
 	} else {
 		tell_both(party);
 		party->state_change(sk);
@@ -191,14 +184,14 @@ static void on_state_change(struct sock *sk)
 	rcu_read_unlock();
 }
 
-static void on_error_report(struct sock *sk)
+void zcio_on_error_report(struct sock *sk)
 {
 	struct zcio_party *party;
 
 	rcu_read_lock();
 	party = party_of(sk);
 	if (!party) {
-		call_present(sk, READ_ONCE(sk->sk_error_report), on_error_report);
+		zcio_call_present(sk, READ_ONCE(sk->sk_error_report), zcio_on_error_report);
 	} else {
 		tell_both(party);
 		party->error_report(sk);
@@ -248,8 +241,8 @@ static int hook(struct sock *sk, struct zcio_party *party)
 	rcu_assign_sk_user_data(sk, party);
 	WRITE_ONCE(sk->sk_data_ready, on_data_ready);
 	WRITE_ONCE(sk->sk_write_space, on_write_space);
-	WRITE_ONCE(sk->sk_state_change, on_state_change);
-	WRITE_ONCE(sk->sk_error_report, on_error_report);
+	WRITE_ONCE(sk->sk_state_change, zcio_on_state_change);
+	WRITE_ONCE(sk->sk_error_report, zcio_on_error_report);
 	WRITE_ONCE(sock->ops, ours);
 	write_unlock_bh(&sk->sk_callback_lock);
 	return 0;
@@ -267,9 +260,9 @@ static void unhook(struct sock *sk, struct zcio_party *party)
 		WRITE_ONCE(sk->sk_data_ready, party->data_ready);
 	if (sk->sk_write_space == on_write_space)
 		WRITE_ONCE(sk->sk_write_space, party->write_space);
-	if (sk->sk_state_change == on_state_change)
+	if (sk->sk_state_change == zcio_on_state_change)
 		WRITE_ONCE(sk->sk_state_change, party->state_change);
-	if (sk->sk_error_report == on_error_report)
+	if (sk->sk_error_report == zcio_on_error_report)
 		WRITE_ONCE(sk->sk_error_report, party->error_report);
 	if (icsk->icsk_ulp_ops == &party_ulp)
 		WRITE_ONCE(icsk->icsk_ulp_ops, NULL);
@@ -288,13 +281,17 @@ int zcio_splice_kind(struct socket *sock)
 {
 	struct sock *sk = sock->sk;
 
+	if (sk && sk_is_udp(sk))
+		return zcio_udp_allowed(sock) ? ZCIO_SPLICE_UDP : -EOPNOTSUPP;
 	if (!sk || !sk_is_tcp(sk) || sk->sk_protocol != IPPROTO_TCP)
 		return -EPROTONOSUPPORT;
 	return zcio_socket_is_tcp(sock) ? ZCIO_SPLICE_TCP : -EOPNOTSUPP;
 }
 
-static int state_allows(struct socket *sock)
+static int state_allows(struct socket *sock, u32 side)
 {
+	if (sk_is_udp(sock->sk))
+		return side == ZCIO_SIDE_SOURCE || zcio_udp_connected(sock->sk) ? 0 : -ENOTCONN;
 	if (inet_sk_state_load(sock->sk) == TCP_LISTEN)
 		return -EOPNOTSUPP;
 	return zcio_tcp_connected(sock) ? 0 : -ENOTCONN;
@@ -309,12 +306,18 @@ static int refused(int err)
 /* May one read from @source and write to @drain? -EOPNOTSUPP for those that listen. */
 int zcio_splice_allowed(struct socket *source, struct socket *drain)
 {
-	int err = state_allows(source) ?: state_allows(drain);
+	int err = state_allows(source, ZCIO_SIDE_SOURCE) ?: state_allows(drain, ZCIO_SIDE_DRAIN);
 
 	if (err)
 		return err;
+	if (sk_is_udp(source->sk)) {
+		/* It would take an error away that is the program's to be told. */
+		if (!READ_ONCE(source->sk->sk_err))
+			err = refused(zcio_socket_may_receive(source));
+		return err ?: refused(zcio_frame_may_send(drain));
+	}
 	err = refused(zcio_socket_may_receive(source));
-	/* It would take an error away that is the program's to be told. */
+	/* Likewise. */
 	if (!err && !READ_ONCE(drain->sk->sk_err))
 		err = refused(zcio_socket_may_send(drain, true, true));
 	return err;
@@ -344,7 +347,14 @@ struct zcio_party *zcio_party_join(struct socket *sock, u32 side,
 	spin_lock_init(&fresh->lock);
 
 	lock_sock(sk);
-	*err = state_allows(sock);
+	*err = state_allows(sock, side);
+	if (sk_is_udp(sk)) {
+		party = *err ? NULL : zcio_udp_join(sk, fresh, side, calls, splice, err);
+		release_sock(sk);
+		if (party != fresh)
+			kfree(fresh);
+		return party;
+	}
 	party = zcio_splice_is_ours(sk) ?
 		rcu_dereference_protected(inet_csk(sk)->icsk_ulp_data, lockdep_sock_is_held(sk)) :
 		NULL;
@@ -415,6 +425,19 @@ void zcio_party_unlock(struct zcio_party *party)
 	release_sock(party->sk);
 }
 
+/* A source is free again: tells @err, if it is not 0, and wakes whoever waits. */
+void zcio_party_told(struct zcio_party *party, int err)
+{
+	struct sock *sk = party->sk;
+
+	if (sock_flag(sk, SOCK_DEAD))
+		return;
+	if (err && !cmpxchg(&sk->sk_err, 0, err))
+		party->error_report(sk); /* after a barrier: poll() reads the error last */
+	party->state_change(sk);
+	party->data_ready(sk);
+}
+
 /*
  * It does not any more. Returns the splice, with the reference that join() took over; NULL,
  * unless @patient, if a program keeps the socket's lock. Of a source, @err becomes the
@@ -426,6 +449,8 @@ void *zcio_party_leave(struct zcio_party *party, u32 side, int err, bool patient
 	void *splice;
 	bool last;
 
+	if (sk_is_udp(sk))
+		return zcio_udp_leave(party, side, err);
 	if (!zcio_party_lock(party, patient))
 		return NULL;
 	spin_lock_bh(&party->lock);
@@ -435,15 +460,8 @@ void *zcio_party_leave(struct zcio_party *party, u32 side, int err, bool patient
 	spin_unlock_bh(&party->lock);
 	if (last)
 		unhook(sk, party);
-	if (side == ZCIO_SIDE_SOURCE && !sock_flag(sk, SOCK_DEAD)) {
-		if (err && !sk->sk_err) {
-			WRITE_ONCE(sk->sk_err, err);
-			smp_wmb(); /* as tcp_reset(): poll() reads the error last */
-			party->error_report(sk);
-		}
-		party->state_change(sk);
-		party->data_ready(sk);
-	}
+	if (side == ZCIO_SIDE_SOURCE)
+		zcio_party_told(party, err);
 	release_sock(sk);
 	sock_put(sk);
 	if (last)

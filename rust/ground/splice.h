@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the Rust side calls to splice sockets: a socket's part in it (splice.c, splice_ops.c),
- * moving the bytes of TCP (splice_tcp.c), a queue and timers (splice_work.c), files that tell of
+ * moving the bytes of TCP (splice_tcp.c) and datagrams (splice_udp*.c), a queue and timers (splice_work.c), files that tell of
  * an end (splice_handle.c).
  */
 #ifndef ZCIO_SPLICE_H
@@ -10,6 +10,7 @@
 #include <linux/types.h>
 
 struct file;
+struct sk_buff;
 struct poll_table_struct;
 struct sock;
 struct socket;
@@ -36,10 +37,13 @@ struct zcio_splice_calls {
 	void *(*get)(void *splice);
 	/* A socket of it is being closed; takes over a reference, may sleep. */
 	void (*closed)(void *splice);
+	/* UDP: there may be something to move. With BH disabled; takes over a reference. */
+	void (*moves)(void *splice);
 };
 
 /* The kinds of sockets that are spliced. */
 #define ZCIO_SPLICE_TCP		1
+#define ZCIO_SPLICE_UDP		2
 
 int zcio_splice_init(void);
 void zcio_splice_exit(void);
@@ -95,6 +99,49 @@ void zcio_source_consume(struct zcio_party *party, const struct zcio_batch *batc
 void zcio_drain_look(struct zcio_party *party, struct zcio_drain_seen *seen);
 void zcio_drain_send(struct zcio_party *party, struct zcio_batch *batch, bool urgent,
 		     bool keep_error, struct zcio_sent *sent);
+
+/* UDP: the first datagram that a source has … */
+struct zcio_datagram_seen {
+	struct sk_buff *skb;	/* no reference: it can be gone as soon as others run; or NULL */
+	u32 len;
+	u32 segment;		/* the size of the datagrams that it was joined from, or 0 */
+	u32 hops;		/* how often splices of this machine have moved it */
+	bool unreadable;	/* device memory */
+	bool unusual;		/* it takes a task to send it */
+	bool finished;		/* after it there will be no more */
+	s32 error;
+};
+
+/* … and what became of it. */
+#define ZCIO_PASS_MOVED		0
+#define ZCIO_PASS_FULL		1	/* no room: space will be told of */
+#define ZCIO_PASS_GONE		2	/* it is not the first one any more */
+#define ZCIO_PASS_UNUSUAL	3	/* it takes a task to send it */
+#define ZCIO_PASS_AGAIN		4	/* memory was short, or the drain is corked */
+#define ZCIO_PASS_FAILED	5
+
+struct zcio_passed {
+	u32 result;		/* ZCIO_PASS_* */
+	s32 error;		/* an errno below 0, if it failed */
+	u32 copied;		/* bytes that were copied on the way */
+};
+
+/* With BH disabled. */
+void zcio_udp_look(struct zcio_party *source, struct zcio_datagram_seen *seen);
+void zcio_udp_pass(struct zcio_party *source, struct zcio_party *drain,
+		   const struct zcio_datagram_seen *seen, struct zcio_passed *passed);
+struct sk_buff *zcio_udp_take(struct zcio_party *source, const struct zcio_datagram_seen *seen);
+void zcio_udp_put_back(struct zcio_party *source, struct sk_buff *skb);
+int zcio_udp_split(struct zcio_party *source, const struct zcio_datagram_seen *seen);
+void zcio_udp_settle(struct zcio_party *source);
+void zcio_bh_disable(void);
+void zcio_bh_enable(void);
+
+/* In a task. */
+void zcio_udp_send_taken(struct zcio_party *drain, struct sk_buff *skb, struct zcio_batch *batch,
+			 bool keep_error, struct zcio_passed *passed);
+void zcio_udp_sent(struct zcio_party *source, struct sk_buff *skb);
+void zcio_udp_drop(struct sk_buff *skb);
 
 /* A timer; freeing it waits until it does not run. */
 struct zcio_alarm *zcio_alarm_alloc(const struct zcio_splice_calls *calls, void *splice);

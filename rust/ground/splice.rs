@@ -35,6 +35,15 @@ pub(crate) enum Patience {
     Endless,
 }
 
+/// What is moved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The bytes of TCP.
+    Stream,
+    /// Datagrams of UDP.
+    Datagrams,
+}
+
 /// What a splice is woken for.
 #[derive(Clone, Copy)]
 pub(crate) enum Event {
@@ -57,6 +66,8 @@ pub(crate) trait Spliced: Send + Sync + Sized + 'static {
     /// One of its sockets is about to be closed, or to lose its connection. May sleep; when it
     /// returns, that socket takes part no more.
     fn closed(this: Arc<Worked<Self>>);
+    /// UDP: there may be something to move. With bottom halves disabled, maybe in one.
+    fn moves(this: Arc<Worked<Self>>);
     /// Whether it is over; adds the poller first.
     fn poll(this: ArcBorrow<'_, Worked<Self>>, poller: &Poller<'_>) -> bool;
     /// Its handle is closed.
@@ -114,6 +125,7 @@ impl<T: Spliced> Worked<T> {
         woken: Some(Self::woken),
         get: Some(Self::get),
         closed: Some(Self::closed),
+        moves: Some(Self::moves),
     };
 
     const HANDLE_CALLS: &'static shim::zcio_handle_calls = &shim::zcio_handle_calls {
@@ -150,6 +162,14 @@ impl<T: Spliced> Worked<T> {
     unsafe extern "C" fn closed(splice: *mut c_void) {
         // SAFETY: By the safety requirement.
         T::closed(unsafe { Arc::<Self>::from_foreign(splice) });
+    }
+
+    /// # Safety
+    ///
+    /// The caller gives a reference away.
+    unsafe extern "C" fn moves(splice: *mut c_void) {
+        // SAFETY: By the safety requirement.
+        T::moves(unsafe { Arc::<Self>::from_foreign(splice) });
     }
 
     /// # Safety
@@ -245,17 +265,22 @@ impl Drop for NewHandle {
 
 /// Whether two sockets can be spliced at all: of a kind that is known, connected (or about to
 /// be), and with nothing that security modules object to.
-pub(crate) fn check(source: &Socket, drain: &Socket) -> Result {
+pub(crate) fn check(source: &Socket, drain: &Socket) -> Result<Kind> {
     let kind = |socket: &Socket| {
         // SAFETY: A valid socket.
         let kind = unsafe { shim::zcio_splice_kind(socket.as_ptr()) };
         to_result(kind).map(|()| kind)
     };
-    if kind(source)? != kind(drain)? {
+    let of_source = kind(source)?;
+    if of_source != kind(drain)? {
         return Err(super::errno::wrong_protocol());
     }
     // SAFETY: Two valid sockets, neither locked by us.
-    to_result(unsafe { shim::zcio_splice_allowed(source.as_ptr(), drain.as_ptr()) })
+    to_result(unsafe { shim::zcio_splice_allowed(source.as_ptr(), drain.as_ptr()) })?;
+    Ok(match of_source as u32 {
+        shim::ZCIO_SPLICE_UDP => Kind::Datagrams,
+        _ => Kind::Stream,
+    })
 }
 
 /// Two numbers that no other socket has, as long as this one is open.
@@ -274,7 +299,7 @@ pub(crate) fn identity(socket: &Socket) -> (u64, u64) {
 /// The pointer came from `zcio_party_join` for `SIDE`, with a splice of type `Worked<T>`, and
 /// `zcio_party_leave` has not been called.
 pub(crate) struct Party<T: Spliced, const SIDE: u32> {
-    party: NonNull<shim::zcio_party>,
+    pub(super) party: NonNull<shim::zcio_party>,
     _splice: PhantomData<Arc<Worked<T>>>,
 }
 
@@ -457,7 +482,7 @@ impl<T: Spliced, const SIDE: u32> Drop for LockedParty<'_, T, SIDE> {
 /// # Invariants
 ///
 /// The pointer came from `zcio_batch_alloc`, and is freed by `drop` only.
-pub(crate) struct Batch(NonNull<shim::zcio_batch>);
+pub(crate) struct Batch(pub(super) NonNull<shim::zcio_batch>);
 
 // SAFETY: Memory and references to pages belong to no thread.
 unsafe impl Send for Batch {}

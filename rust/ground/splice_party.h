@@ -17,6 +17,8 @@ struct zcio_party {
 	void *splices[2];			/* by side; each with a reference */
 	const struct zcio_splice_calls *calls;
 	bool kept;				/* a program keeps the socket lock */
+	bool wants_space;			/* UDP: the splice waits for this drain */
+	u32 owed;				/* UDP: bytes taken off, still charged */
 
 	/* As they were. */
 	const struct proto_ops *ops;
@@ -30,6 +32,30 @@ struct zcio_party {
 
 /* Both splices of a socket end: it is about to be closed, or to lose its connection. */
 void zcio_party_close(struct sock *sk);
+
+/* Tells a source that is free again how it ended. */
+void zcio_party_told(struct zcio_party *party, int err);
+
+/* Callbacks that all kinds of sockets have. */
+typedef void (*zcio_callback)(struct sock *sk);
+
+void zcio_on_state_change(struct sock *sk);
+void zcio_on_error_report(struct sock *sk);
+
+/* Whoever read a callback before it was put back: the one that is there now. */
+static inline void zcio_call_present(struct sock *sk, zcio_callback present, zcio_callback ours)
+{
+	if (present != ours)
+		present(sk);
+}
+
+/* splice_udp.c */
+struct zcio_party *zcio_udp_party(struct sock *sk);
+bool zcio_udp_allowed(struct socket *sock);
+bool zcio_udp_connected(const struct sock *sk);
+struct zcio_party *zcio_udp_join(struct sock *sk, struct zcio_party *fresh, u32 side,
+				 const struct zcio_splice_calls *calls, void *splice, int *err);
+void *zcio_udp_leave(struct zcio_party *party, u32 side, int err);
 
 /* splice_ops.c */
 const struct proto_ops *zcio_splice_operations(const struct proto_ops *base);

@@ -4,7 +4,7 @@
  *
  * - As a rule its headers are built here, in the area's head room, as udp_sendmsg() would.
  * - Whatever is unusual is left to the socket's own sendmsg(), which takes pages as well
- *   (MSG_SPLICE_PAGES) and builds the headers in memory of its own: see own_route().
+ *   (MSG_SPLICE_PAGES) and builds the headers in memory of its own: see zcio_udp_route().
  */
 #include <linux/bvec.h>
 #include <linux/net.h>
@@ -20,7 +20,7 @@
 #include "frame.h"
 
 /* By the address it is connected to: a socket of version 6 can have one of version 4. */
-static bool is_v4(const struct sock *sk)
+bool zcio_udp_is_v4(const struct sock *sk)
 {
 	return sk->sk_family == AF_INET || ipv6_addr_v4mapped(&sk->sk_v6_daddr);
 }
@@ -77,7 +77,7 @@ static u32 device_mtu(const struct dst_entry *dst)
 	return mtu;
 }
 
-static bool gathers(const struct dst_entry *dst, bool v4, u32 how)
+bool zcio_udp_gathers(const struct dst_entry *dst, bool v4, u32 how)
 {
 	bool does;
 
@@ -114,18 +114,16 @@ static u32 headers(bool v4)
 }
 
 /* One packet, or datagrams that are cut by the device: nothing that IP has to fragment. */
-static bool fits(const struct sock *sk, const struct dst_entry *dst, bool v4,
-		 const struct zcio_frame *frame, u32 segment)
+static bool fits(const struct sock *sk, const struct dst_entry *dst, bool v4, u32 len,
+		 u32 segment)
 {
 	u32 mtu = path_mtu(sk, dst, v4), most = v4 ? IP_MAX_MTU : IP6_MAX_MTU;
 
-	if (frame->count > MAX_SKB_FRAGS)
-		return false;
 	if (!segment)
-		return headers(v4) + frame->len <= mtu;
+		return headers(v4) + len <= mtu;
 	return !without_checksum(sk, v4) &&
-	       headers(v4) + min(frame->len, segment) <= mtu &&
-	       headers(v4) + frame->len <= most && frame->len <= segment * UDP_MAX_SEGMENTS;
+	       headers(v4) + min(len, segment) <= mtu &&
+	       headers(v4) + len <= most && len <= segment * UDP_MAX_SEGMENTS;
 }
 
 /*
@@ -134,8 +132,7 @@ static bool fits(const struct sock *sk, const struct dst_entry *dst, bool v4,
  * makes fragments by reference, which ip_fragment() would copy), or is too large and the
  * like, where sendmsg() knows best what to say.
  */
-static struct dst_entry *own_route(struct sock *sk, bool v4, const struct zcio_frame *frame,
-				   u32 segment, u32 how)
+struct dst_entry *zcio_udp_route(struct sock *sk, bool v4, u32 len, u32 segment, u32 how)
 {
 	struct dst_entry *dst;
 
@@ -147,7 +144,7 @@ static struct dst_entry *own_route(struct sock *sk, bool v4, const struct zcio_f
 	if (dst->ops->family == (v4 ? AF_INET : AF_INET6) && !dst_xfrm(dst) &&
 	    (!v4 || dst_rtable(dst)->rt_type == RTN_UNICAST ||
 	     dst_rtable(dst)->rt_type == RTN_LOCAL) &&
-	    fits(sk, dst, v4, frame, segment))
+	    fits(sk, dst, v4, len, segment))
 		return dst;
 	dst_release(dst);
 	return NULL;
@@ -278,24 +275,16 @@ static int out_ipv6(struct sk_buff *skb)
 }
 #endif
 
-/* Here: the headers in the head room. Takes over the caller's reference to @dst. */
-static int send_own(struct socket *sock, struct zcio_frame *frame, struct dst_entry *dst, bool v4,
-		    u32 segment, u32 how)
+/*
+ * Sends what is @skb's so far as one datagram, or as segments of it: its headers go into the
+ * head room. Takes over the skb, whose owner is the socket, and the reference to @dst.
+ */
+int zcio_udp_transmit(struct sk_buff *skb, struct dst_entry *dst, bool v4, u32 segment)
 {
-	struct sock *sk = sock->sk;
-	struct sk_buff *skb;
+	struct sock *sk = skb->sk;
 	bool recverr;
 	int err;
 
-	err = zcio_frame_wait(sk, how & ZCIO_SEND_DONTWAIT);
-	if (!err) {
-		skb = zcio_frame_skb(sk, frame, ZCIO_HEADERS, 0, how);
-		err = skb ? 0 : -ENOBUFS;
-	}
-	if (err) {
-		dst_release(dst);
-		goto out;
-	}
 	skb_dst_set(skb, dst);
 	skb->priority = READ_ONCE(sk->sk_priority);
 	skb->mark = READ_ONCE(sk->sk_mark);
@@ -309,12 +298,31 @@ static int send_own(struct socket *sock, struct zcio_frame *frame, struct dst_en
 		SNMP_INC_STATS(__UDPX_MIB(sk, v4), UDP_MIB_OUTDATAGRAMS);
 		return 0;
 	}
+	if (err != -ENOBUFS)
+		return err;
 	/* A full queue is no error to who did not ask to be told. */
 	recverr = v4 ? inet_test_bit(RECVERR, sk) : inet6_test_bit(RECVERR6, sk);
-	if (err == -ENOBUFS && !recverr)
-		err = 0;
-out:
-	if (!err || err == -ENOBUFS || test_bit(SOCK_NOSPACE, &sock->flags))
+	SNMP_INC_STATS(__UDPX_MIB(sk, v4), UDP_MIB_SNDBUFERRORS);
+	return recverr ? err : 0;
+}
+
+/* Here: the headers in the head room. Takes over the caller's reference to @dst. */
+static int send_own(struct socket *sock, struct zcio_frame *frame, struct dst_entry *dst, bool v4,
+		    u32 segment, u32 how)
+{
+	struct sock *sk = sock->sk;
+	struct sk_buff *skb;
+	int err;
+
+	err = zcio_frame_wait(sk, how & ZCIO_SEND_DONTWAIT);
+	if (!err) {
+		skb = zcio_frame_skb(sk, frame, ZCIO_HEADERS, 0, how);
+		if (skb)
+			return zcio_udp_transmit(skb, dst, v4, segment);
+		err = -ENOBUFS;
+	}
+	dst_release(dst);
+	if (err == -ENOBUFS || test_bit(SOCK_NOSPACE, &sock->flags))
 		SNMP_INC_STATS(__UDPX_MIB(sk, v4), UDP_MIB_SNDBUFERRORS);
 	return err;
 }
@@ -351,7 +359,7 @@ static int send_general(struct socket *sock, struct zcio_frame *frame, u16 segme
 	err = sock_sendmsg(sock, &msg);
 	/* Without a device that gathers the stack copied. */
 	dst = sk_dst_get(sock->sk);
-	frame->gathers = !dst || gathers(dst, is_v4(sock->sk), how);
+	frame->gathers = !dst || zcio_udp_gathers(dst, zcio_udp_is_v4(sock->sk), how);
 	dst_release(dst);
 	return err < 0 ? err : 0;
 }
@@ -360,14 +368,14 @@ int zcio_udp_send(struct socket *sock, struct zcio_frame *frame, u16 segment, u3
 {
 	struct sock *sk = sock->sk;
 	u32 size = segment ?: READ_ONCE(udp_sk(sk)->gso_size);
-	bool v4 = is_v4(sk);
+	bool v4 = zcio_udp_is_v4(sk);
 	struct dst_entry *dst;
 
 	if (READ_ONCE(sk->sk_state) != TCP_ESTABLISHED)
 		return -ENOTCONN;
-	dst = own_route(sk, v4, frame, size, how);
+	dst = frame->count <= MAX_SKB_FRAGS ? zcio_udp_route(sk, v4, frame->len, size, how) : NULL;
 	if (!dst)
 		return send_general(sock, frame, segment, how);
-	frame->gathers = gathers(dst, v4, how);
+	frame->gathers = zcio_udp_gathers(dst, v4, how);
 	return send_own(sock, frame, dst, v4, size, how);
 }

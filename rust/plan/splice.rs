@@ -37,6 +37,8 @@ pub mod errno {
     pub const ETIMEDOUT: i32 = 110;
     /// A datagram goes round in circles.
     pub const ELOOP: i32 = 40;
+    /// No processor can read it.
+    pub const EIO: i32 = 5;
 }
 
 impl End {
@@ -161,6 +163,57 @@ impl After {
 /// The most bytes that one turn moves before others have theirs.
 pub const TURN: u32 = 256 << 10;
 
+/// The most datagrams that one turn moves.
+pub const DATAGRAMS: u32 = 64;
+
+/// A datagram that splices of one machine have moved so often goes round in circles.
+pub const MOST_HOPS: u32 = 128;
+
+/// What is known of a datagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Datagram {
+    /// Its bytes.
+    pub len: u32,
+    /// Those of each datagram that it was joined from, but maybe the last one; or 0.
+    pub segment: u32,
+    /// How often it has been moved already.
+    pub hops: u32,
+    /// Its bytes are a device's, and nobody else's.
+    pub unreadable: bool,
+}
+
+/// What to do next with datagrams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Move the first one, all of it.
+    Pass,
+    /// Make those datagrams of it that it was joined from: not all of them may be moved.
+    Split,
+    /// Let others have their turn, then go on.
+    Yield,
+    /// Nothing, until something happens.
+    Wait,
+    /// It is over.
+    End(End),
+}
+
+/// What was moved in a turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Datagrams.
+    pub datagrams: u32,
+    /// Bytes of them.
+    pub bytes: u32,
+}
+
+impl Moved {
+    /// One more.
+    pub fn add(&mut self, len: u32) {
+        self.datagrams += 1;
+        self.bytes = self.bytes.saturating_add(len);
+    }
+}
+
 /// Where a splice stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Course {
@@ -257,6 +310,56 @@ impl Course {
             Sent::Full => After::WaitForDrain,
             Sent::Failed => After::End(End::Drain),
         }
+    }
+
+    /// What to do with a source of datagrams: `first` is the first one that is queued, if any;
+    /// `turn` has been moved since others had their turn.
+    ///
+    /// Its end comes when nothing is queued; one that is not moved stays there.
+    pub fn step(
+        &self,
+        first: Option<&Datagram>,
+        source: &Source,
+        drain: &Drain,
+        turn: &Moved,
+    ) -> Step {
+        let Some(first) = first else {
+            return match self.next(source, drain, 0) {
+                Next::End(end) => Step::End(end),
+                _ => Step::Wait,
+            };
+        };
+        if self.left() == 0 {
+            return Step::End(End::Max);
+        }
+        if drain.broken() {
+            return Step::End(End::Drain);
+        }
+        if first.unreadable {
+            return Step::End(End::Failed(errno::EIO));
+        }
+        if first.hops >= MOST_HOPS {
+            return Step::End(End::Failed(errno::ELOOP));
+        }
+        if u64::from(first.len) > self.left() {
+            let joined = first.segment > 0 && first.segment < first.len;
+            return match joined && u64::from(first.segment) <= self.left() {
+                true => Step::Split,
+                false => Step::End(End::Max),
+            };
+        }
+        match turn.datagrams >= DATAGRAMS || turn.bytes >= TURN {
+            true => Step::Yield,
+            false => Step::Pass,
+        }
+    }
+
+    /// A datagram was moved.
+    pub fn passed(&mut self, len: u32, copied: u32, now: u64) -> Option<End> {
+        self.moved += u64::from(len);
+        self.copied += u64::from(copied.min(len));
+        self.last = now;
+        (self.left() == 0).then_some(End::Max)
     }
 
     /// How many ticks there are until the idle time is over if nothing is moved; 0 if it is.

@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn last_splice_of_a_source_is_known() -> Result {
         let table = Table::new()?;
-        let (first, second) = (Splice::new(false)?, Splice::new(false)?);
+        let (first, second) = (Splice::new(false, None)?, Splice::new(false, None)?);
         assert!(table.get((1, 2)).is_none());
         table.insert(table.reserve()?, (1, 2), first.clone());
         table.insert(table.reserve()?, (1, 3), first);
@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn table_that_goes_ends_its_splices() -> Result {
         let table = Table::new()?;
-        let (one, other) = (Splice::new(false)?, Splice::new(true)?);
+        let (one, other) = (Splice::new(false, None)?, Splice::new(true, None)?);
         table.insert(table.reserve()?, (1, 1), one.clone());
         table.insert(table.reserve()?, (2, 2), other.clone());
         assert!(!one.is_over() && !other.is_over());
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn oldest_one_is_forgotten_if_it_has_ended() -> Result {
         let table = Table::new()?;
-        let (runs, ended) = (Splice::new(false)?, Splice::new(false)?);
+        let (runs, ended) = (Splice::new(false, None)?, Splice::new(false, None)?);
         table.insert(table.reserve()?, (1, 1), runs);
         table.insert(table.reserve()?, (2, 2), ended.clone());
         ended.end(End::Stopped);
