@@ -8,6 +8,8 @@
  * pages as any program with MSG_SPLICE_PAGES would.
  */
 #include <linux/if_vlan.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
 #include <linux/udp.h>
@@ -49,13 +51,13 @@ static bool has_room(struct zcio_party *drain)
  * Room for other headers, and none of it shared with a clone that a tap got. Returns how many
  * bytes were copied for that, or -ENOMEM.
  */
-static int make_room(struct sk_buff *skb, const struct dst_entry *dst)
+static int make_room(struct sk_buff *skb, const struct dst_entry *dst, bool v4)
 {
 	u32 room, have = skb_headroom(skb), linear = skb_headlen(skb);
 
 	rcu_read_lock();
 	room = LL_RESERVED_SPACE(dst_dev_rcu(dst)) + dst->header_len +
-	       sizeof(struct ipv6hdr) + sizeof(struct udphdr);
+	       (v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr)) + sizeof(struct udphdr);
 	rcu_read_unlock();
 	if (have >= room && !skb_cloned(skb))
 		return 0;
@@ -125,7 +127,7 @@ void zcio_udp_pass(struct zcio_party *source, struct zcio_party *drain,
 		*passed = PASSED(UNUSUAL);
 		goto out;
 	}
-	copied = make_room(skb, dst);
+	copied = make_room(skb, dst, v4);
 	if (copied < 0) {
 		zcio_udp_queue_first(source->sk, skb);
 		*passed = PASSED(AGAIN);
