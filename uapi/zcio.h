@@ -338,8 +338,8 @@ struct zcio_kept {
 
 /**
  * struct zcio_splice - argument of ZCIO_IOC_SPLICE: splice two sockets
- * @source: whatever comes to this TCP socket from now on, or is queued there already …
- * @drain: … is sent on this one by the kernel, without a copy, until the splice ends
+ * @source: whatever comes to this TCP or UDP socket from now on, or is queued already …
+ * @drain: … is sent on this one, of the same kind, by the kernel, until the splice ends
  * @max: it ends after so many bytes; 0: never for that reason
  * @idle: it ends when nothing was moved for so many nanoseconds; 0: never for that reason
  * @flags: ZCIO_SPLICE_HANDLE
@@ -349,7 +349,9 @@ struct zcio_kept {
  * One way; done twice, with the sockets exchanged, for both. A socket can be the source of one
  * splice and the drain of one. As long as it is a source, it is not readable to poll(), and who
  * reads from it waits (or gets EAGAIN) until the splice has ended. What the drain does not take
- * stays queued at the source.
+ * stays queued at the source, of UDP as long as its receive buffer has room.
+ *
+ * A datagram stays one. One that would make it more than @max ends the splice and stays queued.
  *
  * The splice ends for the reasons that ZCIO_SPLICE_* below give. Then the source becomes
  * readable if there is something, or its error (SO_ERROR, POLLERR) says why, and both sockets
@@ -360,9 +362,9 @@ struct zcio_kept {
  * ended, and that can stand in place of the source in struct zcio_splice_status.
  *
  * Returns 0, or the handle. EBADF, ENOTSOCK; EINVAL: @max or @idle is negative;
- * EPROTONOSUPPORT: not both of them are TCP; EOPNOTSUPP: one listens, or has an upper layer
- * (kTLS, …); ENOTCONN: one is not connected, nor connecting; EBUSY: one is in a splice already,
- * on that side; ENOBUFS: the context has too many.
+ * EPROTONOSUPPORT: they are not both TCP, nor both UDP; EOPNOTSUPP: one listens, or has an upper
+ * layer (kTLS, …); ENOTCONN: one is not connected, nor connecting (of UDP only the drain has to
+ * be); EBUSY: one is in a splice already, on that side; ENOBUFS: the context has too many.
  */
 struct zcio_splice {
 	__s32 source;
@@ -384,7 +386,7 @@ struct zcio_splice {
 #define ZCIO_SPLICE_DRAIN	6	/* the drain cannot send any more: EPIPE */
 #define ZCIO_SPLICE_SOURCE	7	/* the source's own error, which it still has to tell */
 #define ZCIO_SPLICE_CLOSED	8	/* one of them was closed, or disconnected */
-#define ZCIO_SPLICE_FAILED	9	/* another error, which the source got */
+#define ZCIO_SPLICE_FAILED	9	/* another error, which the source got (UDP: ELOOP, EMSGSIZE, …) */
 
 /**
  * struct zcio_splice_status - argument of ZCIO_IOC_SPLICE_STATUS and ZCIO_IOC_UNSPLICE

@@ -80,11 +80,11 @@ static void strip(struct sk_buff *skb, u32 hops)
 	skb->sender_cpu = 0;
 #endif
 	memset(skb->cb, 0, sizeof(skb->cb));
+	skb_reset_csum_not_inet(skb);
 	skb->ip_summed = CHECKSUM_NONE;
 	skb->csum_valid = 0;
 	skb->csum_complete_sw = 0;
 	skb->csum_level = 0;
-	skb->csum_not_inet = 0;
 	skb->encapsulation = 0;
 	skb->encap_hdr_csum = 0;
 	skb->dst_pending_confirm = 0;

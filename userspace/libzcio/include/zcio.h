@@ -135,7 +135,7 @@ int zcio_kept(struct zcio_ctx *ctx, const void *addr, size_t len);
 int zcio_target(struct zcio_ctx *ctx, int fd);
 
 /*
- * zc_splice - splice two connected TCP sockets
+ * zc_splice - splice two TCP sockets, or two UDP sockets
  *
  * What comes to source, or is queued there, is sent on drain by the kernel, without a copy,
  * until one of them ends it, max bytes were moved (0: no maximum), or nothing was moved for

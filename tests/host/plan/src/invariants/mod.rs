@@ -13,4 +13,5 @@ pub mod parts;
 pub mod ranges;
 pub mod receive;
 pub mod splice;
+pub mod splice_udp;
 pub mod transmit;
