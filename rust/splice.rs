@@ -380,6 +380,13 @@ impl Splice {
 }
 
 impl Spliced for Splice {
+    fn kind(&self) -> Kind {
+        match self.flow {
+            Some(_) => Kind::Datagrams,
+            None => Kind::Stream,
+        }
+    }
+
     fn work(this: Shared) {
         if this.flow.is_some() {
             return Self::flow(this);

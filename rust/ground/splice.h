@@ -47,7 +47,7 @@ struct zcio_splice_calls {
 
 int zcio_splice_init(void);
 void zcio_splice_exit(void);
-struct workqueue_struct *zcio_splice_queue(void);
+struct workqueue_struct *zcio_splice_queue(u32 kind);
 
 /* Sockets that take part. */
 int zcio_splice_kind(struct socket *sock);

@@ -37,11 +37,12 @@ pub(crate) enum Patience {
 
 /// What is moved.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub(crate) enum Kind {
     /// The bytes of TCP.
-    Stream,
+    Stream = shim::ZCIO_SPLICE_TCP,
     /// Datagrams of UDP.
-    Datagrams,
+    Datagrams = shim::ZCIO_SPLICE_UDP,
 }
 
 /// What a splice is woken for.
@@ -59,6 +60,8 @@ pub(crate) enum Event {
 
 /// A splice, as what happens to its sockets sees it.
 pub(crate) trait Spliced: Send + Sync + Sized + 'static {
+    /// What it moves.
+    fn kind(&self) -> Kind;
     /// Does its work; in a task, one at a time.
     fn work(this: Arc<Worked<Self>>);
     /// Something happened. May not sleep.
@@ -117,7 +120,7 @@ impl<T: Spliced> Worked<T> {
     /// Asks for the work, on this processor; once is enough until it has begun.
     pub(crate) fn ask(this: Arc<Self>) {
         // SAFETY: The queue is there as long as the module, and so longer than any splice.
-        let queue = unsafe { Queue::from_raw(shim::zcio_splice_queue()) };
+        let queue = unsafe { Queue::from_raw(shim::zcio_splice_queue(T::kind(&this) as u32)) };
         let _ = queue.enqueue(this);
     }
 

@@ -80,6 +80,8 @@ void zcio_udp_look(struct zcio_party *source, struct zcio_datagram_seen *seen)
 	struct sk_buff *skb;
 
 	*seen = (struct zcio_datagram_seen) {};
+	if (skb_queue_empty_lockless(queue) && skb_queue_empty_lockless(&sk->sk_receive_queue))
+		goto none;
 	spin_lock(&queue->lock);
 	skb = first(source);
 	if (skb) {
@@ -91,10 +93,11 @@ void zcio_udp_look(struct zcio_party *source, struct zcio_datagram_seen *seen)
 		seen->unusual = !zcio_udp_ordinary(skb);
 	}
 	spin_unlock(&queue->lock);
-	if (!skb) {
-		seen->error = READ_ONCE(sk->sk_err);
-		seen->finished = READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN;
-	}
+	if (skb)
+		return;
+none:
+	seen->error = READ_ONCE(sk->sk_err);
+	seen->finished = READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN;
 }
 
 /*

@@ -11,7 +11,7 @@
 
 #include "splice_party.h"
 
-static struct workqueue_struct *queue;
+static struct workqueue_struct *queue, *udp_queue;
 
 struct zcio_alarm {
 	struct timer_list timer;
@@ -69,16 +69,25 @@ u64 zcio_ticks_of(u64 ns)
  * connections these are could take the processor away from all others. It does not keep other
  * work of the processor waiting either (WQ_CPU_INTENSIVE). A few at once are enough, as it waits
  * for socket locks only, and not for long.
+ *
+ * What is left of UDP for tasks is little, and has a queue of its own, with many at once: in a
+ * moment nobody can exclude, sendmsg() waits for the lock of a socket that a program corks.
  */
 int zcio_splice_init(void)
 {
 	queue = alloc_workqueue("zcio_splice", WQ_CPU_INTENSIVE | WQ_PERCPU, 4);
-	return queue ? 0 : -ENOMEM;
+	if (!queue)
+		return -ENOMEM;
+	udp_queue = alloc_workqueue("zcio_splice_udp", WQ_UNBOUND, 0);
+	if (udp_queue)
+		return 0;
+	destroy_workqueue(queue);
+	return -ENOMEM;
 }
 
-struct workqueue_struct *zcio_splice_queue(void)
+struct workqueue_struct *zcio_splice_queue(u32 kind)
 {
-	return queue;
+	return kind == ZCIO_SPLICE_UDP ? udp_queue : queue;
 }
 
 /*
@@ -88,6 +97,7 @@ struct workqueue_struct *zcio_splice_queue(void)
 void zcio_splice_exit(void)
 {
 	destroy_workqueue(queue);
+	destroy_workqueue(udp_queue);
 	synchronize_rcu();
 	zcio_splice_operations_exit();
 }
