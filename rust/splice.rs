@@ -43,7 +43,7 @@ use crate::ground::splice::{
 use crate::ground::uapi::{splice_state, SpliceCall, SpliceStatus, SPLICE_HANDLE};
 use crate::plan::splice::{After, Course, End, Next, Sent};
 use core::mem::replace;
-use flow::{Ends, Flow};
+use flow::{Core, Flow};
 use kernel::new_mutex;
 use kernel::prelude::*;
 use kernel::sync::atomic::{Atomic, Full, Relaxed};
@@ -287,7 +287,7 @@ impl Splice {
             alarm.set(ticks);
         }
         *state = if let Some(flow) = &splice.flow {
-            flow.open(Ends { source, drain });
+            flow.open(Core::new(source, drain, course));
             State::Flowing(Flowing {
                 alarm,
                 batch: None,
@@ -305,7 +305,10 @@ impl Splice {
             })
         };
         drop(state);
-        Self::ask(splice);
+        match &splice.flow {
+            Some(flow) if !flow.run() => {}
+            _ => Self::ask(splice),
+        }
         Ok(())
     }
 
@@ -313,7 +316,10 @@ impl Splice {
         match &*self.state.lock() {
             State::Starting => Report::default(),
             State::Running(running) => running.report(None),
-            State::Flowing(_) => self.flow.as_ref().map_or_else(Report::default, |flow| flow.report(None)),
+            State::Flowing(_) => match &self.flow {
+                Some(flow) => flow.report(),
+                None => Report::default(),
+            },
             State::Over(report) => *report,
         }
     }
@@ -341,15 +347,10 @@ impl Splice {
                 });
             }
             State::Flowing(_) => {
-                let Some((flow, ends)) = self.flow.as_ref().and_then(|f| Some((f, f.close()?))) else {
+                let Some(core) = self.flow.as_ref().and_then(Flow::close) else {
                     return false;
                 };
-                // What its last move came to was first.
-                let end = flow.end().unwrap_or(end);
-                *state = State::Over(flow.report(Some(end)));
-                // Of datagrams no lock is waited for.
-                let _ = ends.drain.leave(0, Patience::Endless);
-                let _ = ends.source.leave(end.told(), Patience::Endless);
+                *state = State::Over(core.finish(end));
             }
             State::Running(running) => {
                 // What its last move came to was first.
@@ -484,7 +485,7 @@ pub(crate) fn start(table: &Table, call: SpliceCall) -> Result<usize> {
     let place = table.reserve()?;
     let course = Course::new(some(max), some(idle).map(ticks), now());
     let wants_handle = call.flags & SPLICE_HANDLE != 0;
-    let flow = (kind == Kind::Datagrams).then(|| Flow::new(course)).transpose()?;
+    let flow = (kind == Kind::Datagrams).then(Flow::new).transpose()?;
     let splice = Splice::new(wants_handle, flow)?;
     let handle = wants_handle.then(|| NewHandle::new(&splice)).transpose()?;
     Splice::start(&splice, &source, &drain, course)?;

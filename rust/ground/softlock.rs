@@ -17,7 +17,8 @@ use kernel::types::NotThreadSafe;
 pub(crate) struct BhOff(NotThreadSafe);
 
 impl BhOff {
-    fn new() -> Self {
+    /// From now on.
+    pub(crate) fn new() -> Self {
         // SAFETY: Undone by `drop`, on this processor: the value stays in its thread, which
         // stays there. INVARIANT: They are disabled.
         unsafe { shim::zcio_bh_disable() };

@@ -78,7 +78,7 @@ int zcio_splice_init(void)
 	queue = alloc_workqueue("zcio_splice", WQ_CPU_INTENSIVE | WQ_PERCPU, 4);
 	if (!queue)
 		return -ENOMEM;
-	udp_queue = alloc_workqueue("zcio_splice_udp", WQ_UNBOUND, 0);
+	udp_queue = alloc_workqueue("zcio_splice_udp", WQ_CPU_INTENSIVE | WQ_PERCPU, 0);
 	if (udp_queue)
 		return 0;
 	destroy_workqueue(queue);

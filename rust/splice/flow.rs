@@ -2,41 +2,36 @@
 
 //! How datagrams move: where they come in, by whoever brings them, and not by a task.
 //!
-//! A [`Flow`] is what moves: both sockets and the splice's course, under a lock that can be
-//! taken in a bottom half. Who finds it taken leaves a note, and who has it looks for notes
-//! when he is done. What the first one cannot do, because it sleeps or takes long, he leaves
-//! to the splice's work: that sends what is unusual, goes on where a turn was over, and ends.
+//! A [`Flow`] holds what moves, both sockets and the splice's course, under a lock that can be
+//! taken in a bottom half. It is only tried there: sending can call back at once. What cannot
+//! be done there, because somebody else has the lock, or because it sleeps or takes long, is
+//! left to the splice's work: that sends what is unusual, goes on where a turn was over, and
+//! ends.
 //!
-//! The task takes the sockets out of the flow while it sends, so that nobody else moves
-//! anything meanwhile: the order stays. Who ends the splice takes them out for good.
+//! A task takes all of it out of the flow until it is done, so that nobody else moves anything
+//! meanwhile. What it has sent over this machine's own devices has then arrived, and whoever
+//! comes next, on another processor, cannot overtake it. Who finds the flow empty asks for the
+//! work. Who ends the splice takes it out for good. Tasks have the splice's mutex.
 
 use super::{Report, Shared, Splice, State, DRAIN, SOURCE};
 use crate::ground::softlock::{BhOff, SoftLock};
 use crate::ground::splice::{now, Batch, Party, Patience};
-use crate::ground::splice_udp::{Passed, Taken};
+use crate::ground::splice_udp::{First, Passed};
 use crate::plan::splice::{Course, End, Moved, Step};
 use kernel::prelude::*;
-use kernel::sync::atomic::{Atomic, Full};
+use kernel::sync::atomic::Full;
 
-/// Both sockets.
-pub(super) struct Ends {
-    pub(super) source: Party<Splice, SOURCE>,
-    pub(super) drain: Party<Splice, DRAIN>,
-}
-
-struct Inner {
-    ends: Option<Ends>,
+/// What moves.
+pub(super) struct Core {
+    source: Party<Splice, SOURCE>,
+    drain: Party<Splice, DRAIN>,
     course: Course,
     /// It is to end so.
     end: Option<End>,
 }
 
 /// See above.
-pub(super) struct Flow {
-    inner: SoftLock<Inner>,
-    /// Somebody came, and found it taken.
-    again: Atomic<u32>,
-}
+pub(super) struct Flow(SoftLock<Option<Core>>);
 
 /// What a turn came to.
 pub(super) enum Turn {
@@ -44,35 +39,41 @@ pub(super) enum Turn {
     Wait,
     /// There is more to do at once.
     Again,
-    /// The first datagram is unusual: it has been taken for a task to send it, with all that
-    /// it needs.
-    Task(Ends, Taken, u32),
-    /// Only a task can go on.
-    NeedsTask,
+    /// A task has to send this one.
+    Unusual(First),
     /// Memory was short, or the drain is corked.
     Retry,
     End(End),
 }
 
-impl Inner {
+impl Core {
+    pub(super) fn new(
+        source: Party<Splice, SOURCE>,
+        drain: Party<Splice, DRAIN>,
+        course: Course,
+    ) -> Self {
+        Self {
+            source,
+            drain,
+            course,
+            end: None,
+        }
+    }
+
     /// Moves as much as there is, or as one turn may.
-    fn turn(&mut self, in_task: bool, off: &BhOff) -> Turn {
-        let Some(ends) = &mut self.ends else {
-            return Turn::Wait;
-        };
-        let Ends { source, drain } = ends;
+    fn turn(&mut self, off: &BhOff) -> Turn {
         let mut moved = Moved::default();
         let turn = loop {
             if let Some(end) = self.end {
                 break Turn::End(end);
             }
-            let first = source.first(off);
-            let datagram = first.datagram();
+            let first = self.source.first(off);
+            let (datagram, drain) = (first.datagram(), self.drain.look());
             let step = self
                 .course
-                .step(datagram.as_ref(), &first.source(), &drain.look(), &moved);
+                .step(datagram.as_ref(), &first.source(), &drain, &moved);
             let passed = match step {
-                Step::Pass => source.pass(&first, drain, off),
+                Step::Pass => self.source.pass(&first, &self.drain, off),
                 Step::Split => Passed::Unusual,
                 Step::Yield => break Turn::Again,
                 Step::Wait => break Turn::Wait,
@@ -90,140 +91,115 @@ impl Inner {
                 Passed::Full => break Turn::Wait,
                 Passed::Later => break Turn::Retry,
                 Passed::Failed(e) => self.end = Some(End::Failed(e)),
-                Passed::Unusual if !in_task => break Turn::NeedsTask,
-                Passed::Unusual if first.is_joined() => {
-                    if source.split(&first, off).is_err() {
-                        break Turn::Retry;
-                    }
-                }
-                Passed::Unusual => {
-                    let Some(taken) = source.take(&first, off) else {
-                        continue;
-                    };
-                    source.settle(off);
-                    return match self.ends.take() {
-                        Some(ends) => Turn::Task(ends, taken, first.len()),
-                        None => Turn::Wait,
-                    };
-                }
+                Passed::Unusual => break Turn::Unusual(first),
             }
         };
-        source.settle(off);
+        self.source.settle(off);
         turn
+    }
+
+    /// The same in a task, which sends what is unusual, too.
+    fn work(&mut self, batch: &mut Option<Batch>) -> Turn {
+        loop {
+            let turn = self.turn(&BhOff::new());
+            let done = match turn {
+                Turn::Unusual(first) if first.is_joined() => self.split(&first),
+                Turn::Unusual(first) => self.send(&first, batch),
+                turn => Some(turn),
+            };
+            if let Some(turn) = done {
+                return turn;
+            }
+        }
+    }
+
+    fn split(&mut self, first: &First) -> Option<Turn> {
+        let off = BhOff::new();
+        let split = self.source.split(first, &off);
+        self.source.settle(&off);
+        split.is_err().then_some(Turn::Retry)
+    }
+
+    /// Sends the first datagram as a program would; if it does not go it is the first one
+    /// again.
+    fn send(&mut self, first: &First, batch: &mut Option<Batch>) -> Option<Turn> {
+        if batch.is_none() {
+            *batch = Batch::new();
+        }
+        let Some(batch) = batch else {
+            return Some(Turn::Retry);
+        };
+        let taken = self.source.take(first, &BhOff::new())?;
+        let keep_error = self.drain.look().error_is_told();
+        let passed = self.drain.send_taken(&taken, batch, keep_error);
+        let off = BhOff::new();
+        if let Passed::Moved(copied) = passed {
+            self.source.sent(taken);
+            self.end = self.course.passed(first.len(), copied, now());
+        } else {
+            self.source.put_back(taken, &off);
+        }
+        self.source.settle(&off);
+        match passed {
+            Passed::Moved(_) => None,
+            Passed::Full => Some(Turn::Wait),
+            Passed::Failed(e) => {
+                self.end = Some(End::Failed(e));
+                None
+            }
+            _ => Some(Turn::Retry),
+        }
+    }
+
+    /// Both sockets are free again: told `end`, unless it has come to another one by itself.
+    /// No lock is waited for. Returns how it ended.
+    pub(super) fn finish(self, end: End) -> Report {
+        let end = self.end.unwrap_or(end);
+        let report = self.report(Some(end));
+        let _ = self.drain.leave(0, Patience::Endless);
+        let _ = self.source.leave(end.told(), Patience::Endless);
+        report
+    }
+
+    fn report(&self, end: Option<End>) -> Report {
+        Report {
+            end,
+            moved: self.course.bytes(),
+            copied: self.course.copied(),
+        }
     }
 }
 
 impl Flow {
-    pub(super) fn new(course: Course) -> Result<Self> {
-        Ok(Self {
-            inner: SoftLock::new(Inner {
-                ends: None,
-                course,
-                end: None,
-            })?,
-            again: Atomic::new(0),
-        })
+    /// An empty one.
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self(SoftLock::new(None)?))
     }
 
-    /// From now on it moves.
-    pub(super) fn open(&self, ends: Ends) {
-        self.inner.with(|inner, _| inner.ends = Some(ends));
+    /// From now on this moves.
+    pub(super) fn open(&self, core: Core) {
+        self.0.with(|slot, _| *slot = Some(core));
     }
 
     /// From now on nothing moves any more.
-    pub(super) fn close(&self) -> Option<Ends> {
-        self.inner.with(|inner, _| inner.ends.take())
+    pub(super) fn close(&self) -> Option<Core> {
+        self.0.with(|slot, _| slot.take())
     }
 
     /// Moves what there is. True if only a task can go on.
     pub(super) fn run(&self) -> bool {
-        self.again.xchg(1, Full);
-        loop {
-            let turn = self.inner.try_with(|inner, off| {
-                self.again.xchg(0, Full);
-                inner.turn(false, off)
-            });
-            match turn {
-                None => return false,
-                Some(Turn::Wait) => {}
-                Some(_) => return true,
-            }
-            if self.again.xchg(0, Full) == 0 {
-                return false;
-            }
-        }
+        let turn = self
+            .0
+            .try_with(|slot, off| slot.as_mut().map(|core| core.turn(off)));
+        !matches!(turn, Some(Some(Turn::Wait)))
     }
 
-    /// The same in a task, which sends what is unusual, too.
-    pub(super) fn run_in_task(&self, batch: &mut Option<Batch>) -> Turn {
-        loop {
-            let turn = self.inner.with(|inner, off| {
-                self.again.xchg(0, Full);
-                inner.turn(true, off)
-            });
-            match turn {
-                Turn::Task(ends, taken, len) => {
-                    if let Some(turn) = self.send(ends, taken, len, batch) {
-                        return turn;
-                    }
-                }
-                Turn::Wait if self.again.xchg(0, Full) != 0 => {}
-                turn => return turn,
-            }
-        }
-    }
-
-    /// Sends a datagram that was taken.
-    fn send(
-        &self,
-        ends: Ends,
-        taken: Taken,
-        len: u32,
-        batch: &mut Option<Batch>,
-    ) -> Option<Turn> {
-        if batch.is_none() {
-            *batch = Batch::new();
-        }
-        let keep_error = ends.drain.look().error_is_told();
-        let passed = match batch {
-            Some(batch) => ends.drain.send_taken(&taken, batch, keep_error),
-            None => Passed::Later,
-        };
-        self.inner.with(|inner, off| {
-            let source = &mut inner.ends.insert(ends).source;
-            if let Passed::Moved(copied) = passed {
-                source.sent(taken);
-                inner.end = inner.course.passed(len, copied, now());
-                return None;
-            }
-            source.put_back(taken, off);
-            match passed {
-                Passed::Full => Some(Turn::Wait),
-                Passed::Failed(e) => {
-                    inner.end = Some(End::Failed(e));
-                    None
-                }
-                _ => Some(Turn::Retry),
-            }
+    /// How it stands.
+    pub(super) fn report(&self) -> Report {
+        self.0.with(|slot, _| {
+            slot.as_ref()
+                .map_or_else(Report::default, |core| core.report(None))
         })
-    }
-
-    pub(super) fn report(&self, end: Option<End>) -> Report {
-        let course = self.course();
-        Report {
-            end,
-            moved: course.bytes(),
-            copied: course.copied(),
-        }
-    }
-
-    pub(super) fn course(&self) -> Course {
-        self.inner.with(|inner, _| inner.course)
-    }
-
-    /// The end that it has come to by itself.
-    pub(super) fn end(&self) -> Option<End> {
-        self.inner.with(|inner, _| inner.end)
     }
 }
 
@@ -234,33 +210,37 @@ impl Splice {
         let (State::Flowing(flowing), Some(flow)) = (&mut *state, &this.flow) else {
             return;
         };
+        let Some(mut core) = flow.close() else {
+            return;
+        };
         let rang = this.rang.xchg(0, Full) != 0;
-        let before = flow.course().bytes();
-        let turn = flow.run_in_task(&mut flowing.batch);
-        let course = flow.course();
-        let idle = course.until_idle(now());
+        let before = core.course.bytes();
+        let turn = core.work(&mut flowing.batch);
+        let course = core.course;
+        flow.open(core);
         if course.bytes() != before || !matches!(turn, Turn::Retry) {
             flowing.retries = 0;
         }
-        let end = match (&turn, idle) {
-            (Turn::End(end), _) => Some(*end),
-            (Turn::Wait | Turn::Retry, Some(0)) if rang => Some(End::Idle),
+        let idle = course.until_idle(now());
+        let end = match (turn, idle) {
+            (Turn::End(end), _) => end,
+            (Turn::Wait | Turn::Retry, Some(0)) if rang => End::Idle,
             (Turn::Retry, _) => {
                 let later = flowing.later();
                 flowing.alarm.set(idle.unwrap_or(later).min(later));
-                None
+                return;
             }
-            (_, Some(left)) if rang => {
-                flowing.alarm.set(left);
-                None
+            (turn, idle) => {
+                if let Some(left) = idle.filter(|_| rang) {
+                    flowing.alarm.set(left);
+                }
+                drop(state);
+                if matches!(turn, Turn::Again) {
+                    Self::ask(&this);
+                }
+                return;
             }
-            _ => None,
         };
-        if let Some(end) = end {
-            this.finish(&mut state, end, Patience::Endless);
-        } else if matches!(turn, Turn::Again) {
-            drop(state);
-            Self::ask(&this);
-        }
+        this.finish(&mut state, end, Patience::Endless);
     }
 }

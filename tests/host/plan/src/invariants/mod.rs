@@ -13,5 +13,4 @@ pub mod parts;
 pub mod ranges;
 pub mod receive;
 pub mod splice;
-pub mod splice_udp;
 pub mod transmit;
