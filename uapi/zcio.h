@@ -386,7 +386,7 @@ struct zcio_splice {
 #define ZCIO_SPLICE_DRAIN	6	/* the drain cannot send any more: EPIPE */
 #define ZCIO_SPLICE_SOURCE	7	/* the source's own error, which it still has to tell */
 #define ZCIO_SPLICE_CLOSED	8	/* one of them was closed, or disconnected */
-#define ZCIO_SPLICE_FAILED	9	/* another error, which the source got (UDP: ELOOP, EMSGSIZE, …) */
+#define ZCIO_SPLICE_FAILED	9	/* another error, which the source got: ELOOP, … */
 
 /**
  * struct zcio_splice_status - argument of ZCIO_IOC_SPLICE_STATUS and ZCIO_IOC_UNSPLICE

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the Rust side calls to splice sockets: a socket's part in it (splice.c, splice_ops.c),
- * moving the bytes of TCP (splice_tcp.c) and datagrams (splice_udp*.c), a queue and timers (splice_work.c), files that tell of
- * an end (splice_handle.c).
+ * moving the bytes of TCP (splice_tcp.c) and datagrams (splice_udp*.c), a queue and timers
+ * (splice_work.c), files that tell of an end (splice_handle.c).
  */
 #ifndef ZCIO_SPLICE_H
 #define ZCIO_SPLICE_H

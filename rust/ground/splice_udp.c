@@ -32,7 +32,7 @@ struct zcio_party *zcio_udp_party(struct sock *sk)
 	smp_rmb(); /* pairs with smp_wmb() in hook() and unhook() */
 	if (READ_ONCE(sk->sk_data_ready) != on_data_ready)
 		return NULL;
-	smp_rmb();
+	smp_rmb(); /* as above */
 	return party == rcu_dereference_sk_user_data(sk) ? party : NULL;
 }
 
