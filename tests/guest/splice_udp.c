@@ -125,16 +125,12 @@ TEST_F(udp, senders_of_all_kinds)
 
 TEST_F(udp, chain_of_splices)
 {
-	struct su *su = &self->su;
+	struct su *su = &self->su, other = *su;
 	int drain, to;
 
 	ASSERT_EQ(0, sp_call(&su->sp, su->sp.source, su->sp.drain, 0, 0, 0));
 	/* What comes out goes in again elsewhere. */
-	{
-		struct su other = *su;
-
-		su_drain(_metadata, &other, ZT_LO4, &drain, &to);
-	}
+	su_drain(_metadata, &other, ZT_LO4, &drain, &to);
 	ASSERT_EQ(0, sp_call(&su->sp, su->sp.to, drain, 0, 0, 0));
 	for (int i = 0; i < 100; i++) {
 		su_send(_metadata, su, i * 100);
