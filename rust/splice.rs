@@ -17,12 +17,14 @@
 //! turn at a time; after `plan::splice::TURN` bytes it goes to the end of the line. Without
 //! an event nothing runs: the timer is set only for an idle time, and when memory was short.
 //!
+//! Datagrams do not wait for work: they move in the callbacks themselves, see [`flow`].
+//!
 //! # Locks
 //!
 //! 1. a splice's mutex: held for a turn, and for its end, so that nothing moves any more
 //!    when an end is over;
 //! 2. one socket's lock: the source's to gather, the drain's to send, the source's to
-//!    consume, one after the other and never two.
+//!    consume, one after the other and never two. Of datagrams, the flow's spinlock instead.
 //!
 //! A table's mutex is not held together with these.
 
