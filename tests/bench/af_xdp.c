@@ -77,19 +77,6 @@ static void xdp_open(struct bench *b, bool sends)
 
 /* ---- receiving ---- */
 
-#define PROGRAM	"af_xdp.bpf.o"
-
-/* The program lies beside this one. */
-static void program_file(char name[PATH_MAX])
-{
-	ssize_t n = readlink("/proc/self/exe", name, PATH_MAX - sizeof(PROGRAM));
-
-	if (n < 0)
-		die("/proc/self/exe");
-	name[n] = '\0';
-	memcpy(strrchr(name, '/') + 1, PROGRAM, sizeof(PROGRAM));
-}
-
 /* It stays until this process ends. */
 static void program_attach(struct bench *b)
 {
@@ -101,7 +88,7 @@ static void program_attach(struct bench *b)
 	uint32_t *port;
 	size_t size;
 
-	program_file(name);
+	beside("af_xdp.bpf.o", name, sizeof(name));
 	object = bpf_object__open_file(name, NULL);
 	if (!object)
 		die(name);

@@ -41,6 +41,9 @@ struct job {
 	const char *about;
 	void (*prepare)(struct bench *b);	/* before the fork; or NULL */
 	int type;			/* SOCK_STREAM: connected pairs are made; SOCK_DGRAM: bound ones */
+	unsigned int legs;		/* of a connection: 1, or 2 of a relay's; 0 is 1 */
+	/* Nanoseconds that the measured side took so far, or 0 if nobody knows; NULL: it is the process. */
+	uint64_t (*busy)(struct bench *b);
 	/*
 	 * The child: what the measured side talks to, over bench.fds of its own. Called after
 	 * bench_start() of the parent; returns when all is done.
@@ -57,6 +60,7 @@ struct job {
 struct usage {
 	uint64_t wall, user, system;	/* of the measured process */
 	uint64_t guest;			/* all processors' time that was not idle */
+	uint64_t side;			/* job.busy() */
 	uint64_t faults;		/* minor page faults */
 };
 
@@ -73,9 +77,10 @@ struct bench {
 	bool whole_pages;		/* TCP segments of the peer carry whole pages, also if the way says nothing */
 	size_t room;			/* bytes that the window or pool of our ways holds; 0: what a request needs */
 	unsigned int threads;		/* with a connection each; 0: just this one */
+	bool apart;			/* the rig keeps the two sides' network work apart, see relay.c */
 
 	/* What there is to work with. */
-	int *fds;			/* connections of them */
+	int *fds;			/* connections of them, of each leg: the first legs, the second ones */
 	int say;			/* to the other process, see bench_start() */
 	struct group *group;		/* of threads, see threads.c; or NULL */
 	size_t segment;			/* most payload of the peer's TCP segments; 0: what the path has */
@@ -98,6 +103,8 @@ struct bench {
 _Noreturn void die(const char *what);
 /* Ends the run: this way cannot be gone here, and why. Says so as the result. */
 _Noreturn void unable(struct bench *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The path of file @name that lies beside this program; @room bytes for it. */
+void beside(const char *name, char *path, size_t room);
 
 /* ---- measure.c ---- */
 
@@ -149,6 +156,11 @@ bool peer_is_local(void);
 int maxseg_of(size_t payload);
 /* The most payload of a segment here that is whole pages; 0: the path has no room for a page. */
 size_t whole_pages(void);
+/* Sockets of either side. */
+static inline unsigned int ends_count(const struct bench *b)
+{
+	return b->connections * (b->job->legs ? b->job->legs : 1);
+}
 /* Moves this process into the peer's network namespace, if it has one of its own. */
 void enter_peer(void);
 /* All connections between parent and child, into bench.fds of each; forks. Returns 0 in the child. */
@@ -172,5 +184,8 @@ extern const struct job udp_receive;
 extern const struct job udp_send;
 extern const struct job rr;
 extern const struct job rr_upload;
+extern const struct job relay_tcp;
+extern const struct job relay_rr;
+extern const struct job relay_udp;
 
 #endif /* BENCH_H */

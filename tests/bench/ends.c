@@ -131,7 +131,7 @@ static void peer_open(struct bench *b, const struct address *to)
 {
 	struct address here;
 
-	for (unsigned int i = 0; i < b->connections; i++) {
+	for (unsigned int i = 0; i < ends_count(b); i++) {
 		here = address_of(true);
 		b->fds[i] = bound(b->job, &here);
 		limit_segment(b->fds[i], b->segment);
@@ -145,14 +145,14 @@ static void peer_open(struct bench *b, const struct address *to)
 int ends_open(struct bench *b)
 {
 	bool stream = b->job->type == SOCK_STREAM;
-	struct address *at = calloc(b->connections, sizeof(*at)), there;
+	struct address *at = calloc(ends_count(b), sizeof(*at)), there;
 	int say[2], listener = -1;
 	pid_t child;
 
-	b->fds = calloc(b->connections, sizeof(*b->fds));
+	b->fds = calloc(ends_count(b), sizeof(*b->fds));
 	if (!b->fds || !at || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, say))
 		die("memory");
-	room_for(b->connections + OTHER_FDS);
+	room_for(ends_count(b) + OTHER_FDS);
 	at[0] = address_of(false);
 	if (stream && (b->whole_pages || b->way->whole_pages))
 		b->segment = whole_pages();
@@ -161,7 +161,7 @@ int ends_open(struct bench *b)
 		if (listen(listener, SOMAXCONN))
 			die("listen");
 	} else {
-		for (unsigned int i = 0; i < b->connections; i++) {
+		for (unsigned int i = 0; i < ends_count(b); i++) {
 			at[i] = address_of(false);
 			b->fds[i] = bound(b->job, &at[i]);
 		}
@@ -177,7 +177,7 @@ int ends_open(struct bench *b)
 		peer_open(b, at);
 		return 0;
 	}
-	for (unsigned int i = 0; i < b->connections; i++) {
+	for (unsigned int i = 0; i < ends_count(b); i++) {
 		if (stream) {
 			b->fds[i] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 			if (b->fds[i] < 0)
@@ -199,7 +199,7 @@ void ends_close(struct bench *b)
 	struct linger at_once = { .l_onoff = 1 };
 
 	close(b->say);
-	for (unsigned int i = 0; i < b->connections; i++) {
+	for (unsigned int i = 0; i < ends_count(b); i++) {
 		if (b->job->type == SOCK_STREAM &&
 		    setsockopt(b->fds[i], SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)))
 			die("SO_LINGER");

@@ -14,6 +14,7 @@
 
 static const struct job *const jobs[] = {
 	&tcp_receive, &tcp_send, &fanout, &udp_receive, &udp_send, &rr, &rr_upload,
+	&relay_tcp, &relay_rr, &relay_udp,
 };
 
 void die(const char *what)
@@ -33,6 +34,21 @@ void unable(struct bench *b, const char *format, ...)
 	va_end(args);
 	printf("\"}\n");
 	exit(0);
+}
+
+void beside(const char *name, char *path, size_t room)
+{
+	ssize_t n = readlink("/proc/self/exe", path, room - 1);
+	char *last;
+
+	if (n < 0)
+		die("/proc/self/exe");
+	path[n] = '\0';
+	last = strrchr(path, '/') + 1;
+	if ((size_t)snprintf(last, room - (last - path), "%s", name) >= room - (last - path)) {
+		errno = ENAMETOOLONG;
+		die(name);
+	}
 }
 
 static void list(void)
@@ -105,6 +121,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 't':
 		b->threads = number(state, arg, 64);
 		return 0;
+	case 'a':
+		b->apart = true;
+		return 0;
 	case 'w':
 		b->whole_pages = true;
 		return 0;
@@ -140,6 +159,8 @@ static const struct argp_option options[] = {
 	{ "room", 'r', "BYTES", 0,
 	  "what the window or pool of our ways of tcp_receive and tcp_send holds (what a request needs)" },
 	{ "threads", 't', "N", 0, "of the TCP streams: a thread for each of so many connections" },
+	{ "apart", 'a', NULL, 0,
+	  "of relays: the rig keeps the two sides' network work apart, so tell what the relay's side takes" },
 	{ "maxseg", 'm', NULL, 0, "say what TCP_MAXSEG makes segments of whole pages here; 0: nothing does" },
 	{ "list", 'l', NULL, 0, "the jobs, and the ways to do each" },
 	{ 0 },

@@ -37,8 +37,9 @@ static uint64_t guest_busy(void)
 	return (ticks[0] + ticks[1] + ticks[2] + ticks[5] + ticks[6]) * 1000000 / sysconf(_SC_CLK_TCK);
 }
 
-static struct usage now(void)
+static struct usage now(struct bench *b)
 {
+	uint64_t side = b->job->busy ? b->job->busy(b) : 0;
 	struct rusage self;
 
 	getrusage(RUSAGE_SELF, &self);
@@ -47,13 +48,14 @@ static struct usage now(void)
 		.user = microseconds(self.ru_utime),
 		.system = microseconds(self.ru_stime),
 		.guest = guest_busy(),
+		.side = side,
 		.faults = self.ru_minflt,
 	};
 }
 
 static void start(struct bench *b)
 {
-	b->before = now();
+	b->before = now(b);
 	if (write(b->say, "g", 1) != 1)
 		die("telling the peer to begin");
 }
@@ -67,12 +69,14 @@ static void stop(struct bench *b)
 {
 	char done;
 
-	b->after = now();
+	b->after = now(b);
 	/* The time until the peer has all counts, this side's processor time does not. */
 	if (read(b->say, &done, 1) != 1)
 		die("the peer did not come to its end");
 	b->after.wall = nanoseconds() / 1000;
 	b->after.guest = guest_busy();
+	if (b->job->busy)
+		b->after.side = b->job->busy(b);
 }
 
 void bench_stop(struct bench *b)
@@ -122,6 +126,8 @@ void bench_print(const struct bench *b)
 	field("user_us", to->user - from->user);
 	field("system_us", to->system - from->system);
 	field("guest_us", to->guest - from->guest);
+	if (to->side)
+		field("side_ns", to->side - from->side);
 	field("faults", to->faults - from->faults);
 	field("calls", b->calls);
 	field("payloads", b->payloads);

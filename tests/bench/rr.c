@@ -32,7 +32,7 @@ struct rr rr_of(const struct bench *b)
 	};
 }
 
-static void prepare(struct bench *b)
+void rr_prepare(struct bench *b)
 {
 	/* A request begins with its number. */
 	if (b->size < sizeof(uint64_t))
@@ -136,7 +136,7 @@ static void pull(struct client *k, struct caller *c)
 	}
 }
 
-static void peer(struct bench *b)
+void rr_client(struct bench *b)
 {
 	struct client k = { .b = b, .rr = rr_of(b) };
 	struct caller *callers = calloc(b->connections, sizeof(*callers));
@@ -173,6 +173,12 @@ static void peer(struct bench *b)
 	}
 }
 
+void rr_latencies(struct bench *b)
+{
+	for (uint64_t i = 0; i < rr_of(b).count; i++)
+		bench_latency(b, b->shared[i]);
+}
+
 /* ---- the jobs ---- */
 
 static const struct way ways[] = {
@@ -184,8 +190,8 @@ const struct job rr = {
 	.name = "rr",
 	.about = "answer requests of 64 bytes with --size bytes, on all connections",
 	.type = SOCK_STREAM,
-	.prepare = prepare,
-	.peer = peer,
+	.prepare = rr_prepare,
+	.peer = rr_client,
 	.ways = ways,
 	.ways_count = ARRAY_SIZE(ways),
 };
@@ -199,8 +205,8 @@ const struct job rr_upload = {
 	.name = "rr_upload",
 	.about = "answer requests of --size bytes with 64 bytes, on all connections",
 	.type = SOCK_STREAM,
-	.prepare = prepare,
-	.peer = peer,
+	.prepare = rr_prepare,
+	.peer = rr_client,
 	.ways = upload_ways,
 	.ways_count = ARRAY_SIZE(upload_ways),
 };

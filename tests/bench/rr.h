@@ -22,9 +22,18 @@ struct rr {
 
 struct rr rr_of(const struct bench *b);
 
+/* Before the fork: memory for latencies, which both sides have. */
+void rr_prepare(struct bench *b);
+/* The client, on all connections; notes the latencies. */
+void rr_client(struct bench *b);
+/* They become those of the result. */
+void rr_latencies(struct bench *b);
+
 /* ---- rr_serve.c: the measured side ---- */
 
 void rr_serve_epoll(struct bench *b);
 void rr_serve_zc(struct bench *b);
+/* The server as the other side of a relay, as in rr_serve_epoll(), but not measured. */
+void rr_serve_relayed(struct bench *b);
 
 #endif /* RR_H */

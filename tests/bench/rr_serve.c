@@ -273,7 +273,7 @@ static char *context(struct server *s)
 	return memory;
 }
 
-static void run(struct bench *b, bool zc)
+static void run(struct bench *b, bool zc, bool measured)
 {
 	struct server s = { .b = b, .rr = rr_of(b), .epoll = epoll_create1(EPOLL_CLOEXEC) };
 	struct zcio_info info;
@@ -309,13 +309,16 @@ static void run(struct bench *b, bool zc)
 			die("the server's connections");
 	}
 	b->calls = 0;
+	if (!measured) {
+		serve(&s);
+		return;
+	}
 	bench_start(b);
 	serve(&s);
 	bench_stop(b);
 	b->moved = s.rr.count * b->size;
 	b->copied = b->moved;
-	for (uint64_t i = 0; i < s.rr.count; i++)
-		bench_latency(b, b->shared[i]);
+	rr_latencies(b);
 	if (!zc)
 		return;
 	if (zcio_info(s.ctx, -1, &info))
@@ -327,10 +330,15 @@ static void run(struct bench *b, bool zc)
 
 void rr_serve_epoll(struct bench *b)
 {
-	run(b, false);
+	run(b, false, true);
 }
 
 void rr_serve_zc(struct bench *b)
 {
-	run(b, true);
+	run(b, true, true);
+}
+
+void rr_serve_relayed(struct bench *b)
+{
+	run(b, false, false);
 }

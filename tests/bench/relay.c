@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the jobs of relays share: the two processes on the other side, and what the relay's own
+ * side costs.
+ *
+ * A relay in the kernel works in softirqs and work queues, so its process's time says nothing,
+ * and the whole guest's has the other side in it, which is the larger part. With --apart the two
+ * sides are told from each other:
+ *
+ * - By processors, if there are two: the rig lets this side's packets be looked after by processor
+ *   0 only, the other side's by the others only (tests/rig/in_guest.py), the processes are bound
+ *   likewise, and works run where the packets are. Then all that processor 0 does is the relay's.
+ * - On one processor: of all that was done, that is the relay's which neither the other side's two
+ *   processes did nor the thread of its device.
+ *
+ * What the processors did is the scheduler's account of tasks, in nanoseconds. Interrupts
+ * that meet an idle processor are not in it; so the network's work has to be done in threads.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "relay.h"
+
+/* What the other side's processes tell. */
+static struct {
+	uint64_t ns;			/* processor time */
+	uint64_t lost;
+} *theirs;
+
+static long processors(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/* To the first processor, or to all others. */
+static void bind_to(bool first)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	for (long i = first ? 0 : 1; i < (first ? 1 : processors()); i++)
+		CPU_SET(i, &set);
+	if (sched_setaffinity(0, sizeof(set), &set))
+		die("binding to a processor");
+}
+
+void relay_prepare(struct bench *b)
+{
+	theirs = mmap(NULL, sizeof(*theirs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (theirs == MAP_FAILED)
+		die("memory");
+	if (b->apart && processors() > 1)
+		bind_to(true);
+}
+
+/* ---- the other side ---- */
+
+static uint64_t own_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+static void do_and_tell(struct bench *b, void (*side)(struct bench *b))
+{
+	uint64_t before = own_ns();
+
+	side(b);
+	__atomic_add_fetch(&theirs->ns, own_ns() - before, __ATOMIC_RELAXED);
+}
+
+void relay_sides(struct bench *b, void (*source)(struct bench *b), void (*sink)(struct bench *b))
+{
+	struct bench end = *b;
+	int say[2], status;
+	pid_t child;
+
+	if (b->apart && processors() > 1)
+		bind_to(false);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, say))
+		die("memory");
+	child = fork();
+	if (child < 0)
+		die("fork");
+	end.say = say[child ? 0 : 1];
+	close(say[child ? 1 : 0]);
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		end.fds += b->connections;
+		do_and_tell(&end, sink);
+		_exit(0);
+	}
+	do_and_tell(&end, source);
+	if (waitpid(child, &status, 0) != child || status) {
+		fprintf(stderr, "zcio-bench: the relay's sink failed\n");
+		exit(1);
+	}
+	theirs->lost = end.lost;
+}
+
+uint64_t relay_lost(void)
+{
+	return theirs->lost;
+}
+
+/* ---- what this side costs ---- */
+
+/* Nanoseconds in which tasks ran, on processor @cpu, or on all if that is -1. */
+static uint64_t tasks_ns(int cpu)
+{
+	FILE *file = fopen("/proc/schedstat", "re");
+	uint64_t ns, sum = 0;
+	char line[1024];
+	int which;
+
+	if (!file)
+		die("/proc/schedstat");
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "cpu%d %*u %*u %*u %*u %*u %*u %" SCNu64, &which, &ns) == 2 &&
+		    (cpu < 0 || which == cpu))
+			sum += ns;
+	fclose(file);
+	return sum;
+}
+
+/* The first line of /proc/@pid/@name; false if there is none (any more). */
+static bool line_of(const char *pid, const char *name, char *line, int room)
+{
+	char path[300];
+	FILE *file;
+	bool there;
+
+	snprintf(path, sizeof(path), "/proc/%s/%s", pid, name);
+	file = fopen(path, "re");
+	there = file && fgets(line, room, file);
+	if (file)
+		fclose(file);
+	return there;
+}
+
+/* What the threads took that look after the other side's device; false if there are none. */
+static bool their_threads_ns(uint64_t *ns)
+{
+	char start[32], line[256];
+	DIR *all = opendir("/proc");
+	bool found = false;
+	uint64_t one;
+
+	if (!all)
+		die("/proc");
+	snprintf(start, sizeof(start), "napi/%s-", device_of(true));
+	*ns = 0;
+	for (struct dirent *e; (e = readdir(all));) {
+		if (e->d_name[0] < '0' || e->d_name[0] > '9' || !line_of(e->d_name, "comm", line, sizeof(line)) ||
+		    strncmp(line, start, strlen(start)))
+			continue;
+		if (!line_of(e->d_name, "schedstat", line, sizeof(line)) || sscanf(line, "%" SCNu64, &one) != 1)
+			die("the time of a device's thread");
+		*ns += one;
+		found = true;
+	}
+	closedir(all);
+	return found;
+}
+
+uint64_t relay_busy(struct bench *b)
+{
+	uint64_t threads;
+
+	if (!b->apart)
+		return 0;
+	/* A task's time is added when it gives the processor up: also ours so far. */
+	usleep(1000);
+	if (processors() > 1)
+		return tasks_ns(0);
+	if (!their_threads_ns(&threads))
+		return 0;
+	return tasks_ns(-1) - threads - theirs->ns;
+}
