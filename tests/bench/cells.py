@@ -10,6 +10,9 @@ clock that runs wrong.
 
     BENCH_LEVEL=full|quick BENCH_ONLY="tcp_* rr" BENCH_ROUNDS=5 BENCH_MIB=64 BENCH_CALIBRATE=1
 
+With BENCH_PART=relays only the jobs of relays are run, and the two sides' work is kept apart, for which
+the guest needs the kernel's parameter thread_backlog_napi; with BENCH_PART=ends only the others.
+
 With BENCH_INSTRUCTIONS=1 the guest is one whose clock counts instructions (accelerator icount of
 tests/rig/qemu.py): a few rounds of what plan.instructed() says, and nothing else."""
 import json
@@ -91,8 +94,9 @@ def guest(apart):
 class Cell:
     """One cell's ways, and what became of them."""
 
-    def __init__(self, cell, ways):
+    def __init__(self, cell, ways, sides_apart=False):
         self.cell = cell
+        self.apart = sides_apart and cell["job"] in plan.RELAY_JOBS
         self.able = plan.ways_of(cell, ways)
         self.failed = False
 
@@ -101,6 +105,7 @@ class Cell:
         return [BENCH, cell["job"], way, "--size", str(cell["size"]), "--bytes", str(size_of_run),
                 "--connections", str(cell["connections"]),
                 *(["--sender", cell["sender"]] if cell["sender"] else []),
+                *(["--apart"] if self.apart else []),
                 *(["--whole-pages"] if cell["pages"] else []),
                 *(["--room", str(cell["room"])] if cell["room"] else []),
                 *(["--threads", str(cell["threads"])] if cell["threads"] else []), *more]
@@ -140,7 +145,8 @@ class Cell:
                 result = self.go(way, self.command(way, self.cell["bytes"]))
                 if result:
                     tell(cell=self.cell, way=way, kind="run", round=number, result=result)
-                    cost = (result["user_us"] + result["system_us"]) * 1e6 / result["bytes"]
+                    cost = result.get("side_ns", (result["user_us"] + result["system_us"]) * 1000)
+                    cost *= 1000 / result["bytes"]
                     costs.append(f"{way} {cost:.0f}")
             say(f"  round {number + 1}, us of CPU per MB: " + ", ".join(sorted(costs)))
 
@@ -198,9 +204,10 @@ def calibrate(rounds, seconds):
 
 def count_instructions(there, cells):
     """In a guest whose time is instructions. Gives whether all could be run."""
+    apart = in_guest.sides_apart()
     good = bool(cells)
     for number, cell in enumerate(cells, 1):
-        one = Cell(cell, there[cell["job"]]["ways"])
+        one = Cell(cell, there[cell["job"]]["ways"], apart)
         say(f"instructions, {number} of {len(cells)}: {one.title()}")
         one.instructions(plan.INSTRUCTED_ROUNDS)
         good &= not one.failed
@@ -222,16 +229,18 @@ def main():
     tell(guest=guest(apart))
     there = jobs()
     tell(jobs=there)
-    todo = plan.cells(there, level, path, ENV.get("BENCH_ONLY", ""), int(ENV.get("BENCH_MIB") or 0))
+    part = ENV.get("BENCH_PART", "")
+    todo = plan.cells(there, level, path, ENV.get("BENCH_ONLY", ""), int(ENV.get("BENCH_MIB") or 0), part)
+    sides_apart = part == "relays" and in_guest.sides_apart()
     good = calibrate(*plan.CALIBRATION[level]) if ENV.get("BENCH_CALIBRATE") else True
     measured = []
     for number, cell in enumerate(todo, 1):
-        one = Cell(cell, there[cell["job"]]["ways"])
+        one = Cell(cell, there[cell["job"]]["ways"], sides_apart)
         say(f"{number} of {len(todo)}: {one.title()}")
         one.check()
         one.rounds(rounds)
         measured.append(one)
-    if path in plan.COUNTED_PATHS[level] or ENV.get("BENCH_COUNT"):
+    if plan.counts(level, path, part) or ENV.get("BENCH_COUNT"):
         good &= count(measured)
     good &= bool(todo) and not any(one.failed for one in measured)
     rate = clock.judge(begun, clock.edge())

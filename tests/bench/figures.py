@@ -11,7 +11,7 @@ import plan
 
 MB = 1e6
 # The figures of one run that ratios are made of: the peer's over ours.
-RATIOS = ("cpu_us_per_mb", "guest_us_per_mb", "system_us_per_mb", "p50_us", "p99_us")
+RATIOS = ("cpu_us_per_mb", "side_us_per_mb", "guest_us_per_mb", "system_us_per_mb", "p50_us", "p99_us")
 
 
 def spread(values):
@@ -36,6 +36,10 @@ def of_run(result):
         "faults_per_mb": result["faults"] * MB / size,
         "mapped_percent": 100 * result["mapped"] / told if told else None,
     }
+    if "side_ns" in result:
+        figures["side_us_per_mb"] = result["side_ns"] / 1000 * MB / size
+        if result["job"] == "relay_udp":
+            figures["datagrams_per_cpu_s"] = size / result["size"] / (result["side_ns"] / 1e9)
     if result.get("lost"):
         figures["lost_percent"] = 100 * result["lost"] / (result["lost"] + size / result["size"])
     for name in ("p50", "p99", "p999"):
@@ -120,16 +124,16 @@ class Collected:
 
 
 def instructions(results):
-    """Of the process, by what was moved: its time in nanoseconds, of an instruction each."""
+    """Of the process, or of the relay's side, by what was moved: time in nanoseconds, of an instruction each."""
     def each(by):
-        return spread([(one["user_us"] + one["system_us"]) * 1000 / by(one) for one in results])
+        return spread([one.get("side_ns", (one["user_us"] + one["system_us"]) * 1000) / by(one) for one in results])
     found = {"per_mb": each(lambda one: one["bytes"] / 1e6)}
     if all(one["payloads"] for one in results):
         found["per_payload"] = each(lambda one: one["payloads"])
     return found
 
 
-def way_figures(name, way):
+def way_figures(name, way, cost):
     found = {"ours": plan.is_ours(name), "checked": way.get("checked", False)}
     for state in ("unable", "failed"):
         if state in way:
@@ -137,7 +141,8 @@ def way_figures(name, way):
     if way["rounds"] and "unable" not in way:
         found["figures"] = summary(list(way["rounds"].values()))
         # As they were, for whoever wants ratios of other pairs: [number, us of CPU per MB].
-        found["rounds"] = [[number, way["rounds"][number]["cpu_us_per_mb"]] for number in sorted(way["rounds"])]
+        found["rounds"] = [[number, way["rounds"][number][cost]] for number in sorted(way["rounds"])
+                           if cost in way["rounds"][number]]
     if "counted" in way:
         found["counted"] = way["counted"]
     if "instructions" in way:
@@ -159,7 +164,9 @@ def cells(nic, mtu, lines):
     for key, cell in collected.cells.items():
         ways = collected.of_cell(key)
         found.append({"nic": nic, "mtu": mtu, **cell, "copying": plan.copying_way(cell["job"], ways),
-                      "ways": {name: way_figures(name, way) for name, way in ways.items()},
+                      "cost": plan.cost_of(cell["job"], nic),
+                      "ways": {name: way_figures(name, way, plan.cost_of(cell["job"], nic))
+                               for name, way in ways.items()},
                       "ratios": pairs(ways)})
     return found
 
@@ -169,7 +176,7 @@ def crossovers(found):
     curves = {}
     for cell in found:
         for pair in cell["ratios"]:
-            ratio = pair["peer_over_ours"].get("cpu_us_per_mb")
+            ratio = pair["peer_over_ours"].get(cell["cost"])
             if pair["peer"] == cell["copying"] and ratio:
                 key = (cell["nic"], cell["mtu"], cell["job"], cell["connections"], cell["sender"],
                        cell["pages"], cell["room"], cell["threads"], pair["ours"], pair["peer"])

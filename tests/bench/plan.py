@@ -42,7 +42,8 @@ RUN_SECONDS = 0.3
 # bytes are chosen by these, and nothing else.
 COSTS = {"tcp_receive": (10e-6, 3e-3), "tcp_send": (20e-6, 3e-3), "fanout": (20e-6, 3e-3),
          "udp_receive": (20e-6, 3e-3), "udp_send": (20e-6, 3e-3), "rr": (60e-6, 3e-3),
-         "rr_upload": (60e-6, 3e-3)}
+         "rr_upload": (60e-6, 3e-3),
+         "relay_tcp": (10e-6, 6e-3), "relay_rr": (150e-6, 6e-3), "relay_udp": (50e-6, 6e-3)}
 # Bytes at most of any run; of a quick one; of one that compares what came; of one that is counted.
 MOST_BYTES = 64 * MIB
 QUICK_BYTES = 32 * MIB
@@ -59,12 +60,21 @@ START, CONNECT, BOOT, OBSERVER = 0.35, 0.5e-3, 20, 60
 IP_AND_UDP = 28
 # The MTU that a page with the headers of IP and TCP takes.
 ONE_PAGE = 4096 + 52
-DATAGRAM_JOBS = ("udp_receive", "udp_send")
+DATAGRAM_JOBS = ("udp_receive", "udp_send", "relay_udp")
+# They have a guest of their own, where the two sides' work is kept apart (tests/bench/relay.c). What
+# they cost is what their side of the guest does; where the sides are one device, what all of it does.
+RELAY_JOBS = ("relay_tcp", "relay_rr", "relay_udp")
+# What one guest runs of a path's jobs.
+PARTS = ("ends", "relays")
+# Where make bench-quick measures them.
+QUICK_RELAYS = VETH
 
 # The ways of a curve: ours that are meant for a stream, and the one that copies.
 RECEIVE_CURVE = ("readv", "zc_readv", "zc_readv_map")
 SEND_CURVE = ("writev", "zc_writev", "zc_writev_swap", "zc_writev_many", "zc_keep")
 SEND_SWAP = ("writev", "zc_writev")
+# Of these only the one that copies goes by the size of a read.
+RELAY_CURVE = ("read_write", "zc_splice")
 
 
 class Line:
@@ -138,13 +148,26 @@ PLAN = {
         Line((4 * KIB, 256 * KIB), MAIN, connections=(64,)),
         Line((64 * KIB,), SIDE, connections=(64,)),
     ],
+    "relay_tcp": [
+        Line((64 * KIB,), MAIN + (LO,), senders=("send",), quick=(64 * KIB,)),
+        Line((4 * KIB, 256 * KIB, 1 * MIB), MAIN, senders=("send",), only=RELAY_CURVE),
+    ],
+    "relay_rr": [
+        Line((256, 64 * KIB), MAIN + (LO,), connections=(64, 1)),
+    ],
+    "relay_udp": [
+        Line((64, 1400, 8 * KIB), MAIN, senders=("send",), quick=(64,)),
+        Line((64, 8 * KIB), (LO,), senders=("send",)),
+        Line((1400, 8 * KIB), (VETH,), senders=("gso",)),
+    ],
 }
 # A job that is not in the table (yet) is measured like this.
 UNPLANNED = [Line((64 * KIB,), quick=(64 * KIB,))]
 
 # The way that copies, which users have today: what the crossover is taken against.
 COPYING = {"tcp_receive": "readv", "tcp_send": "writev", "fanout": "write", "udp_receive": "recvmmsg",
-           "udp_send": "sendmmsg", "rr": "epoll", "rr_upload": "epoll"}
+           "udp_send": "sendmmsg", "rr": "epoll", "rr_upload": "epoll", "relay_tcp": "read_write",
+           "relay_rr": "epoll", "relay_udp": "mmsg"}
 
 
 def is_ours(way):
@@ -155,6 +178,18 @@ def copying_way(job, ways):
     """The job's way that copies; else the first that is not ours."""
     others = [way for way in ways if not is_ours(way)]
     return COPYING.get(job) if COPYING.get(job) in others else others[0] if others else None
+
+
+def cost_of(job, nic):
+    """The figure that says what a job costs."""
+    if job not in RELAY_JOBS:
+        return "cpu_us_per_mb"
+    return "guest_us_per_mb" if nic == LO[0] else "side_us_per_mb"
+
+
+def counts(level, path, part):
+    """Whether a guest begins an observer, too: it takes its time to."""
+    return path in COUNTED_PATHS[level] and (level, part) != ("quick", "relays")
 
 
 def ways_of(cell, ways):
@@ -186,6 +221,8 @@ def bytes_of(job, size, connections, most):
 def cells_of(job, level, path, most):
     for line in PLAN.get(job, UNPLANNED):
         quick = level == "quick"
+        if quick and job in RELAY_JOBS and path != QUICK_RELAYS:
+            continue
         if not line.is_on(path) or line.pages and path[1] < ONE_PAGE:
             continue
         sizes = [size for size in (line.quick if quick else line.sizes) if fits(job, size, path[1])]
@@ -202,10 +239,21 @@ def wanted(job, only):
     return not only or any(fnmatch.fnmatch(job, pattern) for pattern in only.split())
 
 
-def cells(jobs, level, path, only="", mib=None):
+def in_part(job, part):
+    """Of PARTS: relays, or the jobs that end here; all, if that is none."""
+    return not part or (part == "relays") == (job in RELAY_JOBS)
+
+
+def parts(level, path, only=""):
+    """Those of which a path has cells; the first, if of none."""
+    return [part for part in PARTS if cells(PLAN, level, path, only, part=part)] or [PARTS[0]]
+
+
+def cells(jobs, level, path, only="", mib=None, part=""):
     """All cells of one path, in the order in which they are run; `mib`: less bytes, for a try."""
     most = mib * MIB if mib else QUICK_BYTES if level == "quick" else MOST_BYTES
-    return [cell for job in jobs if wanted(job, only) for cell in cells_of(job, level, path, most)]
+    return [cell for job in jobs if wanted(job, only) and in_part(job, part)
+            for cell in cells_of(job, level, path, most)]
 
 
 def checked_bytes(cell):
@@ -234,14 +282,15 @@ def instructed(found):
     jobs = dict.fromkeys(cell["job"] for cell in found)
     stand = [reference([cell for cell in found if cell["job"] == job]) for job in jobs]
     return [cell for cell in found
-            if cell in stand or cell["job"].startswith("tcp_") and ordinary(cell)]
+            if cell in stand or cell["job"].startswith(("tcp_", "relay_")) and ordinary(cell)]
 
 
 # ---- the estimate ----
 
 def listed():
     """How many ways a job has, for the estimate; zcio-bench is the one who knows."""
-    return {"tcp_receive": 6, "tcp_send": 8, "fanout": 4, "udp_receive": 6, "udp_send": 6, "rr": 2, "rr_upload": 2}
+    return {"tcp_receive": 6, "tcp_send": 8, "fanout": 4, "udp_receive": 6, "udp_send": 6, "rr": 2, "rr_upload": 2,
+            "relay_tcp": 4, "relay_rr": 4, "relay_udp": 3}
 
 
 def seconds(cell, ways, rounds):
@@ -256,9 +305,11 @@ def estimate(level, path):
     ways, rounds = listed(), ROUNDS[level]
     found = cells(ways, level, path)
     many = [len(cell["only"]) if cell["only"] else ways[cell["job"]] for cell in found]
-    spent = BOOT + sum(seconds(cell, number, rounds) for cell, number in zip(found, many))
-    if path in COUNTED_PATHS[level]:
-        spent += OBSERVER + sum(ways.values()) * (START + RUN_SECONDS)
+    spent = BOOT * len(parts(level, path)) + sum(seconds(cell, number, rounds) for cell, number in zip(found, many))
+    for part in parts(level, path):
+        jobs = {cell["job"] for cell in found if in_part(cell["job"], part)}
+        if counts(level, path, part):
+            spent += OBSERVER + sum(ways[job] for job in jobs) * (START + RUN_SECONDS)
     if path in INSTRUCTED_PATHS[level]:
         runs = sum(ways[cell["job"]] for cell in instructed(found)) * INSTRUCTED_ROUNDS
         spent += BOOT + runs * (START + RUN_SECONDS)

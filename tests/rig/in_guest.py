@@ -6,6 +6,10 @@ import re
 import subprocess
 
 
+# The kernel's parameter for that: see backlog_in_threads().
+BACKLOG_THREADS = "thread_backlog_napi"
+
+
 def drivers_apart():
     """Lets the drivers' own work run in threads of its own (threaded NAPI), so that it is not
     charged to whichever program happens to run; gives whether that worked."""
@@ -14,6 +18,58 @@ def drivers_apart():
                               stderr=subprocess.DEVNULL, check=False).returncode
                for where, device in (([], "zc0"), (peer, "zc1"))]
     return not any(results)
+
+
+def threads_of(device):
+    """The threads that look after a device."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+                if file.read().startswith(f"napi/{device}-"):
+                    found.append(int(pid))
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def backlog_in_threads():
+    """What comes over veth and lo is looked after in threads, one a processor."""
+    with open("/proc/cmdline", encoding="utf-8") as file:
+        return BACKLOG_THREADS in file.read().split()
+
+
+def bind_device(where, device, processors):
+    """Lets only these look after what comes to a device, and never in an interrupt; gives whether that worked."""
+    threads = threads_of(device)
+    for pid in threads:
+        os.sched_setaffinity(pid, processors)
+    with open("/proc/interrupts", encoding="utf-8") as file:
+        numbers = [line.split(":")[0].strip() for line in file if re.search(rf"\s{device}\b", line)]
+    for number in numbers:
+        with open(f"/proc/irq/{number}/smp_affinity_list", "w", encoding="ascii") as file:
+            file.write(",".join(map(str, processors)))
+    if threads:
+        return True
+    mask = f"{sum(1 << number for number in processors):x}"
+    steer = f"for q in /sys/class/net/{device}/queues/rx-*; do echo {mask} >$q/rps_cpus || exit; done"
+    done = subprocess.run([*where, "sh", "-c", steer], stderr=subprocess.DEVNULL, check=False)
+    return done.returncode == 0 and backlog_in_threads()
+
+
+def sides_apart():
+    """Keeps the network's work of this side and of the peer's apart: this side's on processor 0, the
+    peer's on the others; on one processor, in threads that can be told from each other. Gives whether
+    it is so; never over lo, which is one device for both."""
+    if os.environ.get("ZCIO_NIC") == "lo":
+        return False
+    drivers_apart()
+    processors = os.cpu_count()
+    if processors == 1:
+        return bool(threads_of("zc1"))
+    peer = os.environ.get("ZCIO_PEER_EXEC", "").split()
+    sides = (([], "zc0", {0}), (peer, "zc1", set(range(1, processors))))
+    return all([bind_device(*side) for side in sides])
 
 
 def cpuinfo():
