@@ -164,8 +164,7 @@ def cells(nic, mtu, lines):
     for key, cell in collected.cells.items():
         ways = collected.of_cell(key)
         found.append({"nic": nic, "mtu": mtu, **cell, "copying": plan.copying_way(cell["job"], ways),
-                      "cost": plan.cost_of(cell["job"], nic),
-                      "ways": {name: way_figures(name, way, plan.cost_of(cell["job"], nic))
+                      "ways": {name: way_figures(name, way, plan.cost({**cell, "nic": nic}))
                                for name, way in ways.items()},
                       "ratios": pairs(ways)})
     return found
@@ -176,7 +175,7 @@ def crossovers(found):
     curves = {}
     for cell in found:
         for pair in cell["ratios"]:
-            ratio = pair["peer_over_ours"].get(cell["cost"])
+            ratio = pair["peer_over_ours"].get(plan.cost(cell))
             if pair["peer"] == cell["copying"] and ratio:
                 key = (cell["nic"], cell["mtu"], cell["job"], cell["connections"], cell["sender"],
                        cell["pages"], cell["room"], cell["threads"], pair["ours"], pair["peer"])

@@ -180,11 +180,11 @@ def copying_way(job, ways):
     return COPYING.get(job) if COPYING.get(job) in others else others[0] if others else None
 
 
-def cost_of(job, nic):
-    """The figure that says what a job costs."""
-    if job not in RELAY_JOBS:
+def cost(cell):
+    """The figure that says what a job costs there."""
+    if cell["job"] not in RELAY_JOBS:
         return "cpu_us_per_mb"
-    return "guest_us_per_mb" if nic == LO[0] else "side_us_per_mb"
+    return "guest_us_per_mb" if cell["nic"] == LO[0] else "side_us_per_mb"
 
 
 def counts(level, path, part):

@@ -165,6 +165,8 @@ class Job:
         self.looks = looks(self.ways, self.copying)
         self.reference = plan.reference(self.cells)
         self.usual = self.reference["connections"]
+        self.cost = "side_us_per_mb" if job in plan.RELAY_JOBS else "cpu_us_per_mb"
+        self.whose = "relay's side" if job in plan.RELAY_JOBS else "process"
 
     def sizes(self):
         """The cells over whose sizes a curve can go."""
@@ -197,12 +199,14 @@ class Job:
         return figure
 
     def plot_cpu(self):
-        return self.over_sizes(self.sizes(), lambda cells, way: values(cells, way, "cpu_us_per_mb", "size"),
-                               "µs of CPU per MB", "processor time of the process")
+        # What is of another kind on some paths has no place beside the others.
+        cells = [cell for cell in self.sizes() if plan.cost(cell) == self.cost]
+        return self.over_sizes(cells, lambda cells, way: values(cells, way, self.cost, "size"),
+                               "µs of CPU per MB", f"processor time of the {self.whose}")
 
     def plot_instructions(self):
         cells = [cell for cell in self.sizes() if any("instructions" in way for way in cell["ways"].values())]
-        return self.over_sizes(cells, thousands, "thousand instructions per MB", "instructions of the process")
+        return self.over_sizes(cells, thousands, "thousand instructions per MB", f"instructions of the {self.whose}")
 
     def pairs(self):
         """Ours with peers: the first of ours with all, the others with the way that copies."""
@@ -211,11 +215,11 @@ class Job:
         return [(way, peer) for i, way in enumerate(ours) for peer in peers if i == 0 or peer == self.copying]
 
     def ratios(self, cells, ours, peer):
-        return [(cell["size"], pair["peer_over_ours"]["cpu_us_per_mb"]) for cell in cells for pair in cell["ratios"]
-                if (pair["ours"], pair["peer"]) == (ours, peer) and "cpu_us_per_mb" in pair["peer_over_ours"]]
+        return [(cell["size"], pair["peer_over_ours"][self.cost]) for cell in cells for pair in cell["ratios"]
+                if (pair["ours"], pair["peer"]) == (ours, peer) and self.cost in pair["peer_over_ours"]]
 
     def plot_ratio(self):
-        cells = self.sizes()
+        cells = [cell for cell in self.sizes() if plan.cost(cell) == self.cost]
         sizes = sorted({cell["size"] for cell in cells})
         if len(sizes) < 2 or not any(cell["ratios"] for cell in cells):
             return None
@@ -267,7 +271,8 @@ class Job:
         if not paths:
             return None
         numbers = sorted({cell[x] for path in paths for cell in self.at(path, cells)})
-        rows = [("cpu_us_per_mb", "µs of CPU per MB"), ("p99_us", "99th percentile, µs")]
+        cells = [cell for cell in cells if plan.cost(cell) == self.cost]
+        rows = [(self.cost, "µs of CPU per MB"), ("p99_us", "99th percentile, µs")]
         rows = [row for row in rows if any(values(cells, way, row[0], x) for way in self.ways)]
         figure, axes = grid(len(paths), len(rows), 2.6)
         for (name, label), row in zip(rows, axes):

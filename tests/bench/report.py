@@ -35,6 +35,12 @@ hand.{left_out}
 - *CPU* is the processor time of the measured process, user and system, in µs per MB (10⁶ bytes) of
   payload, with the application reading one word of each cache line, or writing what it sends.
   {apart}
+- Of relays, *CPU* is what their side of the guest takes. One in the kernel works in softirqs and work
+  queues, so its process's time says nothing. Source and sink are both on the other side, so all comes
+  over the device and leaves over it. The sides are kept apart: packets of this side are looked after by
+  processor 0 only, in threads, those of the other side by the other processor, where source and sink
+  are; so the figure is all that processor 0 did, its card's part included, which is the same for all ways. Over
+  lo that cannot be: it is the whole guest's, with source and sink in it.
 - *From* a sender: how the peer sends, where there is a choice (see `zcio-bench --help`). *Whole pages*:
   the peer's TCP segments carry whole pages for all ways; else they do only for tcp_zerocopy, which
   maps nothing without.
@@ -48,7 +54,7 @@ Made by `make bench-report`, as [the page of all jobs](../benchmarks.md), which 
 
 The job: {about}.
 
-## CPU of the process, µs per MB
+## {cost}, µs per MB
 
 """
 
@@ -213,9 +219,9 @@ def cost_text(cell, way, ours):
         return ""
     if "figures" not in found:
         return "cannot" if "unable" in found else "failed"
-    text = spread(found["figures"]["cpu_us_per_mb"])
+    text = spread(found["figures"].get(plan.cost(cell)))
     for pair in cell["ratios"]:
-        ratio = pair["peer_over_ours"].get("cpu_us_per_mb")
+        ratio = pair["peer_over_ours"].get(plan.cost(cell))
         if (pair["ours"], pair["peer"]) == (ours, way) and ratio:
             text += f" ×{ratio['median']:.2f} ({ratio['q1']:.2f}–{ratio['q3']:.2f})"
     if cell["job"] in STREAMS:
@@ -244,9 +250,9 @@ def system_costs(cells):
     return SYSTEM_HEAD + table(["path", "request"] + [name_text(way) for way in ways], rows) if rows else ""
 
 
-MORE = [("guest_us_per_mb", "guest µs/MB"), ("system_us_per_mb", "system µs/MB"), ("mb_per_s", "MB/s"),
+MORE = [("cpu_us_per_mb", "process µs/MB"), ("guest_us_per_mb", "guest µs/MB"), ("system_us_per_mb", "system µs/MB"), ("mb_per_s", "MB/s"),
         ("calls_per_mb", "calls/MB"), ("faults_per_mb", "faults/MB"), ("mapped_percent", "mapped %"),
-        ("lost_percent", "lost %"),
+        ("lost_percent", "lost %"), ("datagrams_per_cpu_s", "datagrams/CPU s"),
         ("p50_us", "p50 µs"), ("p99_us", "p99 µs"), ("p999_us", "p99.9 µs")]
 
 
@@ -261,7 +267,8 @@ def details(cells):
     chosen = references(cells)
     measured = {name for cell in chosen for way in cell["ways"].values() for name, value in
                 way.get("figures", {}).items() if value}
-    columns = [(name, label) for name, label in MORE if name in measured]
+    # What the tables above tell is not told again.
+    columns = [(name, label) for name, label in MORE if name in measured - {plan.cost(chosen[0])}]
     rows = []
     for cell in chosen:
         for name, way in cell["ways"].items():
@@ -275,6 +282,12 @@ PLOTS = {"cpu": "processor time", "instructions": "instructions", "ratio": "rati
          "connections": "more connections", "room": "larger windows and pools", "threads": "more threads"}
 
 
+def cost_name(job):
+    if job in plan.RELAY_JOBS:
+        return "CPU of the relay's side (over lo: of the whole guest)"
+    return "CPU of the process"
+
+
 def job_text(bench, job, names):
     cells = [cell for cell in bench["cells"] if cell["job"] == job]
     told = bench["jobs"].get(job, {"about": "", "ways": {}})
@@ -285,7 +298,7 @@ def job_text(bench, job, names):
         kind, _, rest = name.partition("-")
         if rest == job:
             lines += [f"![{job}: {PLOTS[kind]}](benchmarks/{name}.svg)", ""]
-    lines += [f"CPU of the process, µs per MB ([all cells and other figures](benchmarks/{job}.md)):", "",
+    lines += [f"{cost_name(job)}, µs per MB ([all cells and other figures](benchmarks/{job}.md)):", "",
               costs(references(cells))]
     return "\n".join(lines)
 
@@ -312,8 +325,8 @@ def crossovers(bench):
 
 TARGET_HEAD = """## Targets
 
-What zcio is meant to take at most, as a part of what the peer takes: processor time of the process by
-that of the peer's, in the same round; medians, with quartiles behind. A target is met where the median
+What zcio is meant to take at most, as a part of what the peer takes: processor time of the process (of
+relays, of their side of the guest) by that of the peer's, in the same round; medians, with quartiles behind. A target is met where the median
 is not above it. Where several of ours or of the peers are meant, it is the one with the lowest median.
 *By instructions*: the same of the instructions that the process executed, where they were counted. An
 emulated card does its work in the time of whoever writes to its registers, which is no instruction of
@@ -367,7 +380,21 @@ COUNTED = [("copied_per_byte", "copied/byte"), ("ptes_made_per_mb", "PTEs made/M
            ("guest_pages_per_mb", "same, guest/MB"), ("calls_per_mb", "calls/MB")]
 
 
+COUNTED_HEAD = """# Benchmarks: what the kernel did
+
+Made by `make bench-report`, as [the page of all jobs](../benchmarks.md), which says on what and how.
+
+"""
+
+COUNTED_LINK = """## What the kernel did
+
+Counted in one run of each way, the same under any load and emulation: [bytes copied, page-table entries made
+and zapped, TLB flushes, pages allocated](benchmarks/kernel.md).
+"""
+
+
 def counted(bench):
+    """A page of its own; empty, if nothing was counted."""
     rows, missing, unseen = [], {}, {}
     for cell in bench["cells"]:
         for name, way in cell["ways"].items():
@@ -380,9 +407,10 @@ def counted(bench):
                             [number(found[column]) for column, _ in COUNTED])
     if not rows:
         return ""
-    text = ("## What the kernel did\n\nCounted by an eBPF observer in one run of each way, the same under any "
+    text = (COUNTED_HEAD + "Counted by an eBPF observer in one run of each way, the same under any "
             "load and emulation: bytes that the\nprocessor copied for each byte of payload (in the measured "
-            "process; and for it, from kernel to kernel,\nwherever that happened), page-table entries, TLB "
+            "process and, for relays, the kernel's threads;\nand for them, from kernel to kernel, wherever that "
+            "happened), page-table entries, TLB "
             "flushes, and pages allocated (by the process; and in the\nwhole guest, drivers and the other side "
             "included). Zapped entries are those of the ranges that were\nzapped. ")
     if not bench["rig"].get("guest", {}).get("pmu"):
@@ -411,8 +439,12 @@ def instructed(cells):
             found.setdefault(path_text(cell), []).append(cell)
     if not found:
         return ""
+    where = "the measured process"
+    if cells[0]["job"] in plan.RELAY_JOBS:
+        where = ("the relay's side (all but source,\nsink and the thread of their card; so its own card's "
+                 "driver is in it)")
     text = ("## Instructions\n\nIn another guest, of one processor, whose clock counts its instructions: thousands "
-            "of them in the measured\nprocess for each MB, in brackets for each payload; medians of "
+            f"of them in {where}\nfor each MB, in brackets for each payload; medians of "
             f"{plan.INSTRUCTED_ROUNDS} rounds, the same under any load. An instruction that\ncopies moves "
             "8 bytes here, and is as much as any other: that a copy waits for memory is not seen.\n\n")
     for path, there in found.items():
@@ -455,14 +487,14 @@ def render(bench, names):
     """The text of benchmarks.md; `names` are the plots that there are."""
     return joined([head(bench), calibration(bench), target_text(bench), crossovers(bench),
                    *(job_text(bench, job, names) for job in jobs_of(bench)),
-                   counted(bench), unable(bench), wrong(bench)])
+                   COUNTED_LINK if counted(bench) else "", unable(bench), wrong(bench)])
 
 
 def render_job(bench, job):
     """The text of benchmarks/JOB.md."""
     cells = [cell for cell in bench["cells"] if cell["job"] == job]
     about = bench["jobs"].get(job, {"about": ""})["about"]
-    return joined([JOB_HEAD.format(job=job, about=about) + costs(cells),
+    return joined([JOB_HEAD.format(job=job, about=about, cost=cost_name(job)) + costs(cells),
                    system_costs(cells) if job in STREAMS else "", instructed(cells), MORE_HEAD + details(cells)])
 
 
@@ -487,6 +519,8 @@ def main(source=os.path.join(TOP, "build", "results", "bench.json"), folder=os.p
     write(os.path.join(folder, "benchmarks.md"), render(bench, names))
     for job in jobs_of(bench):
         write(os.path.join(drawn, f"{job}.md"), render_job(bench, job))
+    if counted(bench):
+        write(os.path.join(drawn, "kernel.md"), joined([counted(bench)]))
     print(f"{os.path.join(folder, 'benchmarks.md')}, {len(names)} plots")
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 """What zcio's calls are meant to cost beside what else there is, and whether they do: for each
-target and each cell that it is about, the processor time of ours over the peer's, round by round.
+target and each cell that it is about, what ours costs over what the peer does, round by round.
 Pure; test_targets.py tests it.
 
 Where a target names several of ours or of the peers, it is the one of the lower median that is
@@ -32,6 +32,11 @@ def maps(cell):
     return bool(mapped) and mapped["median"] > 0
 
 
+def apart(cell):
+    """Whether the relay's side can be told from the other."""
+    return plan.cost(cell) == "side_us_per_mb"
+
+
 SWAPPED, ZERO_COPY = ("zc_writev", "zc_writev_many"), ("zerocopy", "send_zc")
 
 TARGETS = [
@@ -50,6 +55,12 @@ TARGETS = [
            lambda cell: (cell["size"], cell["connections"]) == (256, 1000)),
     Target("Answers of 64 KiB on 1000 connections, beside epoll with `write`", "rr", ("zc",), ("epoll",), 0.8,
            lambda cell: (cell["size"], cell["connections"]) == (64 * KIB, 1000)),
+    Target("Relaying a TCP stream, beside `read` and `write`", "relay_tcp", ("zc_splice",), ("read_write",), 0.5, apart),
+    Target("Relaying a TCP stream, beside the better of `splice(2)` and a sockmap", "relay_tcp", ("zc_splice",),
+           ("splice", "sockmap"), 0.8, apart),
+    # Six times the datagrams for each second of the processor.
+    Target("Relaying datagrams of 64 bytes, beside `recvmmsg` and `sendmmsg`", "relay_udp", ("zc_splice",), ("mmsg",),
+           1 / 6, lambda cell: apart(cell) and cell["size"] == 64),
 ]
 
 

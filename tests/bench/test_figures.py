@@ -55,6 +55,14 @@ class OfRun(unittest.TestCase):
         self.assertEqual((found["p50_us"], found["p99_us"]), (2, 9))
         self.assertEqual(found["cpu_us_per_request"], 200)
 
+    def test_of_a_relay(self):
+        found = figures.of_run(result(800, side_ns=2000000, job="relay_udp", size=100))
+        self.assertEqual((found["side_us_per_mb"], found["cpu_us_per_mb"]), (2000, 800))
+        # 10,000 of them in 2 ms.
+        self.assertEqual(found["datagrams_per_cpu_s"], 5e6)
+        found = figures.of_run(result(800, side_ns=2000000, job="relay_tcp", size=100))
+        self.assertNotIn("datagrams_per_cpu_s", found)
+
     def test_lost(self):
         found = figures.of_run(result(800, lost=1000, size=1000))
         self.assertEqual(found["lost_percent"], 50)

@@ -41,6 +41,16 @@ class Parts(unittest.TestCase):
                             (["lock_sock_nested"], instructions.PARTS[-1][0])):
             self.assertEqual(instructions.part_of(stack), part)
 
+    def test_relays_by_their_own_parts(self):
+        for stack, part in ((["e1000_xmit_frame", "__dev_queue_xmit", "tcp_write_xmit"], "the card's driver and its queue"),
+                            (["tcp_ack", "tcp_v4_rcv", "napi_threaded_poll"], "receiving: TCP, UDP and IP"),
+                            (["zcio_source_gather", "process_one_work"], "zcio's own decisions")):
+            self.assertIn(part, instructions.part_of(stack, instructions.RELAY_PARTS))
+
+    def test_threads_of_a_kind_together(self):
+        text = "@who[kworker/0:1]: 3\n@who[kworker/0:2H]: 1\n@who[napi/zc0-8193]: 9\n@who[zcio-bench]: 2\n"
+        self.assertEqual(instructions.threads_of(text), [("napi/zc", 9), ("kworker", 4), ("zcio-bench", 2)])
+
     def test_functions_with_what_they_call(self):
         found = dict(instructions.functions(instructions.looks_of(TEXT)))
         self.assertEqual(found["memset_orig"], 7)

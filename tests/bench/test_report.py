@@ -20,6 +20,9 @@ WAYS = {
     "udp_send": ["sendmmsg", "sendmmsg_gso", "zc_writev", "zc_writev_gso", "packet_tx", "af_xdp"],
     "rr": ["epoll", "zc"],
     "rr_upload": ["epoll", "zc"],
+    "relay_tcp": ["read_write", "splice", "sockmap", "zc_splice"],
+    "relay_rr": ["epoll", "splice", "sockmap", "zc_splice"],
+    "relay_udp": ["mmsg", "mmsg_gro", "zc_splice"],
 }
 COUNTS = {"to_reader": 0, "from_writer": 10, "in_kernel": 5, "made": 4, "zapped": 4, "zaps": 1, "flushes": 1,
           "remote": 0, "pages": 2, "all_pages": 9}
@@ -40,7 +43,8 @@ def invented_lines(nic, mtu):
     yield {"guest": {}}
     found = plan.cells(WAYS, "full", (nic, mtu))
     instructed = plan.instructed(found) if (nic, mtu) in plan.INSTRUCTED_PATHS["full"] else []
-    counted_cells = [plan.reference([cell for cell in found if cell["job"] == job]) for job in WAYS]
+    counted_cells = [plan.reference([cell for cell in found if cell["job"] == job])
+                     for job in dict.fromkeys(cell["job"] for cell in found)]
     for cell in found:
         for way in plan.ways_of(cell, WAYS[cell["job"]]):
             if way in ("zcrx", "af_xdp"):
@@ -49,17 +53,22 @@ def invented_lines(nic, mtu):
             size = cell["bytes"]
             result = {"bytes": size, "wall_us": size / 400, "faults": 9, "calls": size // cell["size"],
                       "mapped": size if plan.is_ours(way) or way == "tcp_zerocopy" else 0, "copied": 0,
-                      "payloads": size // cell["size"] if plan.is_ours(way) else 0, "way": way, "job": cell["job"]}
-            if cell["job"] in ("rr", "rr_upload"):
+                      "payloads": size // cell["size"] if plan.is_ours(way) else 0, "way": way, "job": cell["job"],
+                      "size": cell["size"]}
+            relay = cell["job"] in plan.RELAY_JOBS
+            if cell["job"] in ("rr", "rr_upload", "relay_rr"):
                 result.update(requests=100, p50_ns=1e6 * rng.random() + 1e6, p99_ns=9e6 * cell["connections"])
             for number in range(3):
                 cost = invented_cost(way, cell, rng) * size / 1e6
+                side = {"side_ns": cost * 5000} if relay and nic != "lo" else {}
                 yield {"cell": cell, "way": way, "kind": "run", "round": number,
-                       "result": {**result, "user_us": cost / 3, "system_us": cost * 2 / 3, "guest_us": cost * 2}}
+                       "result": {**result, "user_us": cost / 3, "system_us": cost * 2 / 3, "guest_us": cost * 2,
+                                  **side}}
             yield {"cell": cell, "way": way, "kind": "check", "result": result}
             if cell in instructed:
                 yield {"cell": cell, "way": way, "kind": "instructions",
-                       "result": {**result, "user_us": size / 1000, "system_us": size / 1000}}
+                       "result": {**result, "user_us": size / 1000, "system_us": size / 1000,
+                                  **({"side_ns": 7 * size} if relay else {})}}
             if (nic, mtu) in plan.COUNTED_PATHS["full"] and cell in counted_cells:
                 yield {"cell": cell, "way": way, "kind": "counted",
                        "counted": {**counted.figures(COUNTS, result), "missing": ["gone"]}}
@@ -90,20 +99,24 @@ class Report(unittest.TestCase):
         names = [f"{kind}-{job}" for kind in report.PLOTS for job in WAYS]
         cls.text = report.render(cls.bench, names)
         cls.jobs = {job: report.render_job(cls.bench, job) for job in WAYS}
+        cls.counted = report.counted(cls.bench)
 
     def test_whole(self):
         for job, ways in WAYS.items():
             self.assertIn(f"## {job}\n", self.text)
             for way in ways:
                 self.assertIn(f"- {report.name_text(way)}: calls", self.text)
-        for part in ("no \\| queue of its own", "**emulated**", "no performance counters", "Linux 7.3",
-                     "| lo | mmap | zerocopy | 700 (700–701) |", "no function gone"):
+        for part in ("no \\| queue of its own", "**emulated**", "(benchmarks/kernel.md)", "Linux 7.3",
+                     "| lo | mmap | zerocopy | 700 (700–701) |"):
             self.assertIn(part, self.text)
+        for part in ("no performance counters", "no function gone", "| veth 9000 | relay_tcp, 64 KiB | **zc_splice** |"):
+            self.assertIn(part, self.counted)
+        self.assertEqual(report.counted({**self.bench, "cells": []}), "")
         self.assertNotIn("went wrong", self.text)
 
     def test_length(self):
         self.assertLessEqual(self.text.count("\n"), MOST_LINES)
-        for text in self.jobs.values():
+        for text in (self.counted, *self.jobs.values()):
             self.assertLessEqual(text.count("\n"), MOST_LINES)
 
     def test_jobs(self):
@@ -115,6 +128,30 @@ class Report(unittest.TestCase):
         self.assertRegex(self.jobs["tcp_send"], r"\| writev \| 2000 \| 2000 \|")
         self.assertRegex(self.jobs["tcp_send"], r"\| \*\*zc_writev\*\* \| 2000 \(2.0\) \| 2000 \(8.2\) \|")
         self.assertIn("| 256 B × 1000 |", self.jobs["rr"])
+
+    def test_relays_by_their_side(self):
+        # Five times the process's time, as invented; over lo twice, as nobody knows the side's.
+        for job in plan.RELAY_JOBS:
+            self.assertIn("## CPU of the relay's side", self.jobs[job])
+            for cell in self.bench["cells"]:
+                if cell["job"] == job:
+                    found = cell["ways"]["zc_splice"]["figures"]
+                    times = found[plan.cost(cell)]["median"] / found["cpu_us_per_mb"]["median"]
+                    self.assertAlmostEqual(times, 2 if cell["nic"] == "lo" else 5)
+                    self.assertEqual(cell["ways"]["zc_splice"]["rounds"][0][1],
+                                     self.round_of(cell, "zc_splice", 0), (job, cell["nic"]))
+        self.assertRegex(self.jobs["relay_tcp"], r"\| \*\*zc_splice\*\* \| 7000 ")
+        self.assertIn("datagrams/CPU s", self.jobs["relay_udp"])
+        self.assertIn("process µs/MB", self.jobs["relay_rr"])
+        self.assertNotIn("process µs/MB", self.jobs["rr"])
+
+    @staticmethod
+    def round_of(cell, way, number):
+        """What a round cost, as it was invented."""
+        (line,) = [line for line in invented_lines(cell["nic"], cell["mtu"])
+                   if line.get("round") == number and line["way"] == way
+                   and figures.key_of(line["cell"]) == figures.key_of(cell)]
+        return figures.of_run(line["result"])[plan.cost(cell)]
 
     def test_calls_are_beside_the_cost(self):
         row = next(line for line in self.jobs["tcp_receive"].splitlines() if line.startswith("| e1000e 9000 | 1 KiB |"))
@@ -133,7 +170,7 @@ class Report(unittest.TestCase):
         self.assertIn("(benchmarks/connections-rr.svg)", job)
 
     def test_tables_are_whole(self):
-        for block in ("\n".join([self.text, *self.jobs.values()])).split("\n\n"):
+        for block in ("\n".join([self.text, self.counted, *self.jobs.values()])).split("\n\n"):
             lines = [line.replace("\\|", "") for line in block.splitlines()]
             if lines and lines[0].startswith("|"):
                 self.assertEqual({line.count("|") for line in lines}, {lines[0].count("|")}, block)
@@ -180,6 +217,23 @@ class Targets(unittest.TestCase):
         for share, number in ((0, 0), (4, 1)):
             cell["ways"]["tcp_zerocopy"]["figures"] = {"mapped_percent": {"median": share}}
             self.assertEqual(len(target_of(cell, "maps anything")), number)
+
+    def test_relays(self):
+        costs = {"read_write": [100], "splice": [60], "sockmap": [50], "zc_splice": [45]}
+        cell = of_ways(costs, job="relay_tcp")
+        (one,) = target_of(cell, "beside `read` and `write`")
+        self.assertEqual((one["ratio"]["median"], one["met"]), (0.45, True))
+        (one,) = target_of(cell, "the better of `splice(2)`")
+        self.assertEqual((one["peer"], one["ratio"]["median"], one["met"]), ("sockmap", 0.9, False))
+        # Over lo nobody knows what the relay's side takes.
+        self.assertEqual(target_of({**cell, "nic": "lo"}, "beside `read` and `write`"), [])
+
+    def test_six_times_the_datagrams(self):
+        for cost, met in ((100, True), (101, False)):
+            cell = of_ways({"mmsg": [600], "mmsg_gro": [300], "zc_splice": [cost]}, job="relay_udp", size=64)
+            (one,) = target_of(cell, "datagrams of 64 bytes")
+            self.assertEqual((one["peer"], one["met"]), ("mmsg", met))
+        self.assertEqual(target_of({**cell, "size": 1400}, "datagrams of 64 bytes"), [])
 
     def test_not_measured(self):
         cell = of_ways({"zc": [1]}, job="rr", size=256, connections=1000)
