@@ -122,7 +122,7 @@ matrix: ## what share of the traffic is mapped: every network, protocol and kind
 	@tests/rig/matrix
 
 .PHONY: bench
-bench: ## what ours and its peers cost, job by job (under an hour under emulation)
+bench: ## what ours and its peers cost, job by job (about an hour under emulation)
 	@tests/rig/bench
 
 .PHONY: bench-quick

@@ -19,6 +19,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -109,6 +110,15 @@ void relay_sides(struct bench *b, void (*source)(struct bench *b), void (*sink)(
 		exit(1);
 	}
 	theirs->lost = end.lost;
+}
+
+/* Whoever observes the run from outside takes bench_stop() for its end. */
+void relay_wait(struct bench *b)
+{
+	struct pollfd p = { .fd = b->say, .events = POLLIN };
+
+	if (poll(&p, 1, -1) != 1)
+		die("waiting for the peer");
 }
 
 uint64_t relay_lost(void)

@@ -35,6 +35,8 @@ void relay_sides(struct bench *b, void (*source)(struct bench *b), void (*sink)(
  * works, and its network; 0 where that cannot be told from the other side.
  */
 uint64_t relay_busy(struct bench *b);
+/* Waits until the peer is done, as a relay's process does that has nothing to do. */
+void relay_wait(struct bench *b);
 /* When all is done: datagrams that the sink missed. */
 uint64_t relay_lost(void);
 

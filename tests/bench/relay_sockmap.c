@@ -55,6 +55,7 @@ void relay_by_sockmap(struct bench *b)
 		put(map, to_sink(b, i), from_source(b, i));
 	}
 	bench_start(b);
+	relay_wait(b);
 	bench_stop(b);
 	b->moved = b->bytes;
 }

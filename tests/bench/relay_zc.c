@@ -50,6 +50,7 @@ void relay_by_zc(struct bench *b, bool both)
 			begin(b, ctx, to_sink(b, i), from_source(b, i));
 	}
 	bench_start(b);
+	relay_wait(b);
 	bench_stop(b);
 	for (unsigned int i = 0; i < b->connections; i++) {
 		moved += end(b, ctx, from_source(b, i));
