@@ -43,7 +43,7 @@ RUN_SECONDS = 0.3
 COSTS = {"tcp_receive": (10e-6, 3e-3), "tcp_send": (20e-6, 3e-3), "fanout": (20e-6, 3e-3),
          "udp_receive": (20e-6, 3e-3), "udp_send": (20e-6, 3e-3), "rr": (60e-6, 3e-3),
          "rr_upload": (60e-6, 3e-3),
-         "relay_tcp": (10e-6, 6e-3), "relay_rr": (150e-6, 6e-3), "relay_udp": (50e-6, 6e-3)}
+         "relay_tcp": (10e-6, 6e-3), "relay_rr": (500e-6, 6e-3), "relay_udp": (50e-6, 6e-3)}
 # Bytes at most of any run; of a quick one; of one that compares what came; of one that is counted.
 MOST_BYTES = 64 * MIB
 QUICK_BYTES = 32 * MIB
@@ -153,7 +153,7 @@ PLAN = {
         Line((4 * KIB, 256 * KIB, 1 * MIB), MAIN, senders=("send",), only=RELAY_CURVE),
     ],
     "relay_rr": [
-        Line((256, 64 * KIB), MAIN + (LO,), connections=(64, 1)),
+        Line((256, 64 * KIB), MAIN + (LO,), connections=(1, 64)),
     ],
     "relay_udp": [
         Line((64, 1400, 8 * KIB), MAIN, senders=("send",), quick=(64,)),
