@@ -22,6 +22,7 @@
 
 struct bench;
 struct group;
+struct usage;
 
 /* One way to do a job. */
 struct way {
@@ -42,8 +43,8 @@ struct job {
 	void (*prepare)(struct bench *b);	/* before the fork; or NULL */
 	int type;			/* SOCK_STREAM: connected pairs are made; SOCK_DGRAM: bound ones */
 	unsigned int legs;		/* of a connection: 1, or 2 of a relay's; 0 is 1 */
-	/* Nanoseconds that the measured side took so far, or 0 if nobody knows; NULL: it is the process. */
-	uint64_t (*busy)(struct bench *b);
+	/* Fills usage.side and usage.card, if anybody knows; NULL: the measured side is the process. */
+	void (*busy)(struct bench *b, struct usage *usage);
 	/*
 	 * The child: what the measured side talks to, over bench.fds of its own. Called after
 	 * bench_start() of the parent; returns when all is done.
@@ -60,7 +61,8 @@ struct job {
 struct usage {
 	uint64_t wall, user, system;	/* of the measured process */
 	uint64_t guest;			/* all processors' time that was not idle */
-	uint64_t side;			/* job.busy() */
+	/* Nanoseconds that the measured side took so far, and the threads of its device of that. */
+	uint64_t side, card;
 	uint64_t faults;		/* minor page faults */
 };
 

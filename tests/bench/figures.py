@@ -38,6 +38,7 @@ def of_run(result):
     }
     if "side_ns" in result:
         figures["side_us_per_mb"] = result["side_ns"] / 1000 * MB / size
+        figures["own_us_per_mb"] = (result["side_ns"] - result["card_ns"]) / 1000 * MB / size
         if result["job"] == "relay_udp":
             figures["datagrams_per_cpu_s"] = size / result["size"] / (result["side_ns"] / 1e9)
     if result.get("lost"):
@@ -128,6 +129,8 @@ def instructions(results):
     def each(by):
         return spread([one.get("side_ns", (one["user_us"] + one["system_us"]) * 1000) / by(one) for one in results])
     found = {"per_mb": each(lambda one: one["bytes"] / 1e6)}
+    if all("card_ns" in one for one in results):
+        found["own_per_mb"] = spread([(one["side_ns"] - one["card_ns"]) * MB / one["bytes"] for one in results])
     if all(one["payloads"] for one in results):
         found["per_payload"] = each(lambda one: one["payloads"])
     return found

@@ -39,16 +39,19 @@ static uint64_t guest_busy(void)
 
 static struct usage now(struct bench *b)
 {
-	uint64_t side = b->job->busy ? b->job->busy(b) : 0;
+	struct usage usage = {};
 	struct rusage self;
 
+	if (b->job->busy)
+		b->job->busy(b, &usage);
 	getrusage(RUSAGE_SELF, &self);
 	return (struct usage) {
 		.wall = nanoseconds() / 1000,
 		.user = microseconds(self.ru_utime),
 		.system = microseconds(self.ru_stime),
 		.guest = guest_busy(),
-		.side = side,
+		.side = usage.side,
+		.card = usage.card,
 		.faults = self.ru_minflt,
 	};
 }
@@ -76,7 +79,7 @@ static void stop(struct bench *b)
 	b->after.wall = nanoseconds() / 1000;
 	b->after.guest = guest_busy();
 	if (b->job->busy)
-		b->after.side = b->job->busy(b);
+		b->job->busy(b, &b->after);
 }
 
 void bench_stop(struct bench *b)
@@ -126,8 +129,10 @@ void bench_print(const struct bench *b)
 	field("user_us", to->user - from->user);
 	field("system_us", to->system - from->system);
 	field("guest_us", to->guest - from->guest);
-	if (to->side)
+	if (to->side) {
 		field("side_ns", to->side - from->side);
+		field("card_ns", to->card - from->card);
+	}
 	field("faults", to->faults - from->faults);
 	field("calls", b->calls);
 	field("payloads", b->payloads);

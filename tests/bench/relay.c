@@ -161,21 +161,24 @@ static bool line_of(const char *pid, const char *name, char *line, int room)
 	return there;
 }
 
-/* What the threads took that look after the other side's device; false if there are none. */
-static bool their_threads_ns(uint64_t *ns)
+/*
+ * What the threads took that look after a device: its own, or those of processor 0, where what comes
+ * over the device waits with that of others. False if there are none.
+ */
+static bool threads_ns(const char *device, uint64_t *ns)
 {
-	char start[32], line[256];
+	char own[32], line[256];
 	DIR *all = opendir("/proc");
 	bool found = false;
 	uint64_t one;
 
 	if (!all)
 		die("/proc");
-	snprintf(start, sizeof(start), "napi/%s-", device_of(true));
+	snprintf(own, sizeof(own), "napi/%s-", device);
 	*ns = 0;
 	for (struct dirent *e; (e = readdir(all));) {
 		if (e->d_name[0] < '0' || e->d_name[0] > '9' || !line_of(e->d_name, "comm", line, sizeof(line)) ||
-		    strncmp(line, start, strlen(start)))
+		    (strncmp(line, own, strlen(own)) && strcmp(line, "backlog_napi/0\n")))
 			continue;
 		if (!line_of(e->d_name, "schedstat", line, sizeof(line)) || sscanf(line, "%" SCNu64, &one) != 1)
 			die("the time of a device's thread");
@@ -186,17 +189,18 @@ static bool their_threads_ns(uint64_t *ns)
 	return found;
 }
 
-uint64_t relay_busy(struct bench *b)
+void relay_busy(struct bench *b, struct usage *usage)
 {
-	uint64_t threads;
+	uint64_t theirs_ns;
 
 	if (!b->apart)
-		return 0;
+		return;
 	/* A task's time is added when it gives the processor up: also ours so far. */
 	usleep(1000);
 	if (processors() > 1)
-		return tasks_ns(0);
-	if (!their_threads_ns(&threads))
-		return 0;
-	return tasks_ns(-1) - threads - theirs->ns;
+		usage->side = tasks_ns(0);
+	else if (threads_ns(device_of(true), &theirs_ns))
+		usage->side = tasks_ns(-1) - theirs_ns - theirs->ns;
+	if (usage->side)
+		threads_ns(device_of(false), &usage->card);
 }

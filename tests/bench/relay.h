@@ -31,10 +31,11 @@ void relay_prepare(struct bench *b);
  */
 void relay_sides(struct bench *b, void (*source)(struct bench *b), void (*sink)(struct bench *b));
 /*
- * Nanoseconds that this side took so far: the relay, what the kernel does for it in threads and
- * works, and its network; 0 where that cannot be told from the other side.
+ * What this side took so far: the relay, what the kernel does for it in threads and works, and its
+ * network; and of that, what its device's threads took. Nothing where that cannot be told from the
+ * other side.
  */
-uint64_t relay_busy(struct bench *b);
+void relay_busy(struct bench *b, struct usage *usage);
 /* Waits until the peer is done, as a relay's process does that has nothing to do. */
 void relay_wait(struct bench *b);
 /* When all is done: datagrams that the sink missed. */

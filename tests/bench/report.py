@@ -252,7 +252,7 @@ def system_costs(cells):
 
 MORE = [("cpu_us_per_mb", "process µs/MB"), ("guest_us_per_mb", "guest µs/MB"), ("system_us_per_mb", "system µs/MB"), ("mb_per_s", "MB/s"),
         ("calls_per_mb", "calls/MB"), ("faults_per_mb", "faults/MB"), ("mapped_percent", "mapped %"),
-        ("lost_percent", "lost %"), ("datagrams_per_cpu_s", "datagrams/CPU s"),
+        ("own_us_per_mb", "without the card's threads µs/MB"), ("lost_percent", "lost %"), ("datagrams_per_cpu_s", "datagrams/CPU s"),
         ("p50_us", "p50 µs"), ("p99_us", "p99 µs"), ("p999_us", "p99.9 µs")]
 
 
@@ -427,6 +427,8 @@ def instructions_text(way):
     found = way.get("instructions")
     if not found:
         return ""
+    if "own_per_mb" in found:
+        return f"{found['per_mb']['median'] / 1000:.0f}, own {found['own_per_mb']['median'] / 1000:.0f}"
     payload = found.get("per_payload")
     return f"{found['per_mb']['median'] / 1000:.0f}" + (f" ({payload['median'] / 1000:.1f})" if payload else "")
 
@@ -441,8 +443,8 @@ def instructed(cells):
         return ""
     where = "the measured process"
     if cells[0]["job"] in plan.RELAY_JOBS:
-        where = ("the relay's side (all but source,\nsink and the thread of their card; so its own card's "
-                 "driver is in it)")
+        where = ("the relay's side (all but source,\nsink and the thread of their card; "
+                 "*own*: also without that of its own card)")
     text = ("## Instructions\n\nIn another guest, of one processor, whose clock counts its instructions: thousands "
             f"of them in {where}\nfor each MB, in brackets for each payload; medians of "
             f"{plan.INSTRUCTED_ROUNDS} rounds, the same under any load. An instruction that\ncopies moves "

@@ -56,11 +56,12 @@ class OfRun(unittest.TestCase):
         self.assertEqual(found["cpu_us_per_request"], 200)
 
     def test_of_a_relay(self):
-        found = figures.of_run(result(800, side_ns=2000000, job="relay_udp", size=100))
+        found = figures.of_run(result(800, side_ns=2000000, card_ns=500000, job="relay_udp", size=100))
         self.assertEqual((found["side_us_per_mb"], found["cpu_us_per_mb"]), (2000, 800))
+        self.assertEqual(found["own_us_per_mb"], 1500)
         # 10,000 of them in 2 ms.
         self.assertEqual(found["datagrams_per_cpu_s"], 5e6)
-        found = figures.of_run(result(800, side_ns=2000000, job="relay_tcp", size=100))
+        found = figures.of_run(result(800, side_ns=2000000, card_ns=500000, job="relay_tcp", size=100))
         self.assertNotIn("datagrams_per_cpu_s", found)
 
     def test_lost(self):

@@ -60,7 +60,7 @@ def invented_lines(nic, mtu):
                 result.update(requests=100, p50_ns=1e6 * rng.random() + 1e6, p99_ns=9e6 * cell["connections"])
             for number in range(3):
                 cost = invented_cost(way, cell, rng) * size / 1e6
-                side = {"side_ns": cost * 5000} if relay and nic != "lo" else {}
+                side = {"side_ns": cost * 5000, "card_ns": cost * 1000} if relay and nic != "lo" else {}
                 yield {"cell": cell, "way": way, "kind": "run", "round": number,
                        "result": {**result, "user_us": cost / 3, "system_us": cost * 2 / 3, "guest_us": cost * 2,
                                   **side}}
@@ -68,7 +68,7 @@ def invented_lines(nic, mtu):
             if cell in instructed:
                 yield {"cell": cell, "way": way, "kind": "instructions",
                        "result": {**result, "user_us": size / 1000, "system_us": size / 1000,
-                                  **({"side_ns": 7 * size} if relay else {})}}
+                                  **({"side_ns": 7 * size, "card_ns": 2 * size} if relay else {})}}
             if (nic, mtu) in plan.COUNTED_PATHS["full"] and cell in counted_cells:
                 yield {"cell": cell, "way": way, "kind": "counted",
                        "counted": {**counted.figures(COUNTS, result), "missing": ["gone"]}}
@@ -140,7 +140,7 @@ class Report(unittest.TestCase):
                     self.assertAlmostEqual(times, 2 if cell["nic"] == "lo" else 5)
                     self.assertEqual(cell["ways"]["zc_splice"]["rounds"][0][1],
                                      self.round_of(cell, "zc_splice", 0), (job, cell["nic"]))
-        self.assertRegex(self.jobs["relay_tcp"], r"\| \*\*zc_splice\*\* \| 7000 ")
+        self.assertRegex(self.jobs["relay_tcp"], r"\| \*\*zc_splice\*\* \| 7000, own 5000 \|")
         self.assertIn("datagrams/CPU s", self.jobs["relay_udp"])
         self.assertIn("process µs/MB", self.jobs["relay_rr"])
         self.assertNotIn("process µs/MB", self.jobs["rr"])
