@@ -55,7 +55,8 @@ TARGETS = [
            lambda cell: (cell["size"], cell["connections"]) == (256, 1000)),
     Target("Answers of 64 KiB on 1000 connections, beside epoll with `write`", "rr", ("zc",), ("epoll",), 0.8,
            lambda cell: (cell["size"], cell["connections"]) == (64 * KIB, 1000)),
-    Target("Relaying a TCP stream, beside `read` and `write`", "relay_tcp", ("zc_splice",), ("read_write",), 0.5, apart),
+    Target("Relaying a TCP stream, beside `read` and `write`", "relay_tcp", ("zc_splice",), ("read_write",), 0.5,
+           apart),
     Target("Relaying a TCP stream, beside the better of `splice(2)` and a sockmap", "relay_tcp", ("zc_splice",),
            ("splice", "sockmap"), 0.8, apart),
     # Six times the datagrams for each second of the processor.

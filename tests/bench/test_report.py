@@ -109,7 +109,8 @@ class Report(unittest.TestCase):
         for part in ("no \\| queue of its own", "**emulated**", "(benchmarks/kernel.md)", "Linux 7.3",
                      "| lo | mmap | zerocopy | 700 (700–701) |"):
             self.assertIn(part, self.text)
-        for part in ("no performance counters", "no function gone", "| veth 9000 | relay_tcp, 64 KiB | **zc_splice** |"):
+        for part in ("no performance counters", "no function gone",
+                     "| veth 9000 | relay_tcp, 64 KiB | **zc_splice** |"):
             self.assertIn(part, self.counted)
         self.assertEqual(report.counted({**self.bench, "cells": []}), "")
         self.assertNotIn("went wrong", self.text)

@@ -69,7 +69,8 @@ def sides_apart():
         return bool(threads_of("zc1"))
     peer = os.environ.get("ZCIO_PEER_EXEC", "").split()
     sides = (([], "zc0", {0}), (peer, "zc1", set(range(1, processors))))
-    return all([bind_device(*side) for side in sides])
+    done = [bind_device(*side) for side in sides]
+    return all(done)
 
 
 def cpuinfo():
