@@ -5,8 +5,7 @@ import os
 import re
 import subprocess
 
-
-# The kernel's parameter for that: see backlog_in_threads().
+# With this parameter the kernel looks after what comes over veth and lo in threads, one a processor.
 BACKLOG_THREADS = "thread_backlog_napi"
 
 
@@ -28,15 +27,19 @@ def threads_of(device):
             with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
                 if file.read().startswith(f"napi/{device}-"):
                     found.append(int(pid))
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             pass
     return found
 
 
-def backlog_in_threads():
-    """What comes over veth and lo is looked after in threads, one a processor."""
-    with open("/proc/cmdline", encoding="utf-8") as file:
-        return BACKLOG_THREADS in file.read().split()
+def interrupts_of(device, text):
+    """Their numbers; `text` of /proc/interrupts."""
+    return [line.split(":")[0].strip() for line in text.splitlines() if re.search(rf"\s{device}\b", line)]
+
+
+def mask_of(processors):
+    """As the kernel writes sets of them."""
+    return f"{sum(1 << number for number in processors):x}"
 
 
 def bind_device(where, device, processors):
@@ -45,16 +48,16 @@ def bind_device(where, device, processors):
     for pid in threads:
         os.sched_setaffinity(pid, processors)
     with open("/proc/interrupts", encoding="utf-8") as file:
-        numbers = [line.split(":")[0].strip() for line in file if re.search(rf"\s{device}\b", line)]
+        numbers = interrupts_of(device, file.read())
     for number in numbers:
         with open(f"/proc/irq/{number}/smp_affinity_list", "w", encoding="ascii") as file:
             file.write(",".join(map(str, processors)))
     if threads:
         return True
-    mask = f"{sum(1 << number for number in processors):x}"
-    steer = f"for q in /sys/class/net/{device}/queues/rx-*; do echo {mask} >$q/rps_cpus || exit; done"
+    steer = f"for q in /sys/class/net/{device}/queues/rx-*; do echo {mask_of(processors)} >$q/rps_cpus || exit; done"
     done = subprocess.run([*where, "sh", "-c", steer], stderr=subprocess.DEVNULL, check=False)
-    return done.returncode == 0 and backlog_in_threads()
+    with open("/proc/cmdline", encoding="utf-8") as file:
+        return done.returncode == 0 and BACKLOG_THREADS in file.read().split()
 
 
 def sides_apart():
