@@ -39,6 +39,12 @@ static struct {
 	uint64_t lost;
 } *theirs;
 
+/* Of devices: those that look after them. */
+static struct threads {
+	char pids[8][16];
+	size_t count;
+} our_card, their_card;
+
 static long processors(void)
 {
 	return sysconf(_SC_NPROCESSORS_ONLN);
@@ -56,15 +62,6 @@ static void bind_to(bool first)
 		die("binding to a processor");
 }
 
-void relay_prepare(struct bench *b)
-{
-	theirs = mmap(NULL, sizeof(*theirs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (theirs == MAP_FAILED)
-		die("memory");
-	if (b->apart && processors() > 1)
-		bind_to(true);
-}
-
 /* ---- the other side ---- */
 
 static uint64_t own_ns(void)
@@ -75,16 +72,16 @@ static uint64_t own_ns(void)
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
-static void do_and_tell(struct bench *b, void (*side)(struct bench *b))
+/* @before: what the process had taken when the run began. */
+static void do_and_tell(struct bench *b, void (*side)(struct bench *b), uint64_t before)
 {
-	uint64_t before = own_ns();
-
 	side(b);
 	__atomic_add_fetch(&theirs->ns, own_ns() - before, __ATOMIC_RELAXED);
 }
 
 void relay_sides(struct bench *b, void (*source)(struct bench *b), void (*sink)(struct bench *b))
 {
+	uint64_t before = own_ns();
 	struct bench end = *b;
 	int say[2], status;
 	pid_t child;
@@ -101,10 +98,10 @@ void relay_sides(struct bench *b, void (*source)(struct bench *b), void (*sink)(
 	if (!child) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		end.fds += b->connections;
-		do_and_tell(&end, sink);
+		do_and_tell(&end, sink, 0);
 		_exit(0);
 	}
-	do_and_tell(&end, source);
+	do_and_tell(&end, source, before);
 	if (waitpid(child, &status, 0) != child || status) {
 		fprintf(stderr, "zcio-bench: the relay's sink failed\n");
 		exit(1);
@@ -162,45 +159,56 @@ static bool line_of(const char *pid, const char *name, char *line, int room)
 }
 
 /*
- * What the threads took that look after a device: its own, or those of processor 0, where what comes
- * over the device waits with that of others. False if there are none.
+ * The threads that look after a device: its own, or those of processor 0, where what comes over
+ * the device waits with that of others.
  */
-static bool threads_ns(const char *device, uint64_t *ns)
+static void threads_find(struct threads *t, const char *device)
 {
 	char own[32], line[256];
 	DIR *all = opendir("/proc");
-	bool found = false;
-	uint64_t one;
 
 	if (!all)
 		die("/proc");
 	snprintf(own, sizeof(own), "napi/%s-", device);
-	*ns = 0;
-	for (struct dirent *e; (e = readdir(all));) {
-		if (e->d_name[0] < '0' || e->d_name[0] > '9' || !line_of(e->d_name, "comm", line, sizeof(line)) ||
-		    (strncmp(line, own, strlen(own)) && strcmp(line, "backlog_napi/0\n")))
-			continue;
-		if (!line_of(e->d_name, "schedstat", line, sizeof(line)) || sscanf(line, "%" SCNu64, &one) != 1)
-			die("the time of a device's thread");
-		*ns += one;
-		found = true;
-	}
+	for (struct dirent *e; (e = readdir(all)) && t->count < ARRAY_SIZE(t->pids);)
+		if (e->d_name[0] >= '0' && e->d_name[0] <= '9' && line_of(e->d_name, "comm", line, sizeof(line)) &&
+		    (!strncmp(line, own, strlen(own)) || !strcmp(line, "backlog_napi/0\n")))
+			snprintf(t->pids[t->count++], sizeof(t->pids[0]), "%.15s", e->d_name);
 	closedir(all);
-	return found;
+}
+
+static uint64_t threads_ns(const struct threads *t)
+{
+	uint64_t one, sum = 0;
+	char line[256];
+
+	for (size_t i = 0; i < t->count; i++) {
+		if (!line_of(t->pids[i], "schedstat", line, sizeof(line)) || sscanf(line, "%" SCNu64, &one) != 1)
+			die("the time of a device's thread");
+		sum += one;
+	}
+	return sum;
+}
+
+void relay_prepare(struct bench *b)
+{
+	theirs = mmap(NULL, sizeof(*theirs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (theirs == MAP_FAILED)
+		die("memory");
+	if (!b->apart)
+		return;
+	threads_find(&our_card, device_of(false));
+	threads_find(&their_card, device_of(true));
+	if (processors() > 1)
+		bind_to(true);
 }
 
 void relay_busy(struct bench *b, struct usage *usage)
 {
-	uint64_t theirs_ns;
-
-	if (!b->apart)
+	if (!b->apart || (processors() == 1 && !their_card.count))
 		return;
 	/* A task's time is added when it gives the processor up: also ours so far. */
 	usleep(1000);
-	if (processors() > 1)
-		usage->side = tasks_ns(0);
-	else if (threads_ns(device_of(true), &theirs_ns))
-		usage->side = tasks_ns(-1) - theirs_ns - theirs->ns;
-	if (usage->side)
-		threads_ns(device_of(false), &usage->card);
+	usage->side = processors() > 1 ? tasks_ns(0) : tasks_ns(-1) - threads_ns(&their_card) - theirs->ns;
+	usage->card = threads_ns(&our_card);
 }
