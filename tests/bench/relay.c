@@ -47,7 +47,11 @@ static struct threads {
 
 static long processors(void)
 {
-	return sysconf(_SC_NPROCESSORS_ONLN);
+	static long count;
+
+	if (!count)
+		count = sysconf(_SC_NPROCESSORS_ONLN);
+	return count;
 }
 
 /* To the first processor, or to all others. */
