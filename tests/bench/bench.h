@@ -163,6 +163,7 @@ static inline unsigned int ends_count(const struct bench *b)
 {
 	return b->connections * (b->job->legs ? b->job->legs : 1);
 }
+
 /* Moves this process into the peer's network namespace, if it has one of its own. */
 void enter_peer(void);
 /* All connections between parent and child, into bench.fds of each; forks. Returns 0 in the child. */
