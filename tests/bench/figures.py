@@ -174,9 +174,10 @@ def cells(nic, mtu, lines):
 
 
 def crossovers(found):
-    """For each path, job and way of ours: from what size on it beats the way that copies."""
+    """For each path, job and way of ours: from what size on it beats the way that copies. Relays have
+    no size but that of a read of one way."""
     curves = {}
-    for cell in found:
+    for cell in (cell for cell in found if cell["job"] not in plan.RELAY_JOBS):
         for pair in cell["ratios"]:
             ratio = pair["peer_over_ours"].get(plan.cost(cell))
             if pair["peer"] == cell["copying"] and ratio:

@@ -39,8 +39,9 @@ hand.{left_out}
   queues, so its process's time says nothing. Source and sink are both on the other side, so all comes
   over the device and leaves over it. The sides are kept apart: packets of this side are looked after by
   processor 0 only, in threads, those of the other side by the other processor, where source and sink
-  are; so the figure is all that processor 0 did, its card's part included, which is the same for all ways. Over
-  lo that cannot be: it is the whole guest's, with source and sink in it.
+  are; so the figure is all that processor 0 did. The driver of its card is in that, where it has one,
+  and is much of it for all ways; each job's file says what it is without. Over lo the sides cannot be
+  told apart: it is the whole guest's time there, with source and sink in it.
 - *From* a sender: how the peer sends, where there is a choice (see `zcio-bench --help`). *Whole pages*:
   the peer's TCP segments carry whole pages for all ways; else they do only for tcp_zerocopy, which
   maps nothing without.
@@ -327,9 +328,9 @@ def crossovers(bench):
 TARGET_HEAD = """## Targets
 
 What zcio is meant to take at most, as a part of what the peer takes: processor time of the process (of
-relays, of their side of the guest) by that of the peer's, in the same round; medians, with quartiles behind. A target is met where the median
-is not above it. Where several of ours or of the peers are meant, it is the one with the lowest median.
-*By instructions*: the same of the instructions that the process executed, where they were counted. An
+relays: of their side) by that of the peer's, in the same round; medians, with quartiles behind. A target
+is met where the median is not above it. Where several of ours or of the peers are meant, it is the one
+with the lowest median. *By instructions*: the same of what was executed, where that was counted. An
 emulated card does its work in the time of whoever writes to its registers, which is no instruction of
 anybody's; nor is it the time of a processor that a card of its own would be beside.
 """
@@ -411,9 +412,9 @@ def counted(bench):
     text = (COUNTED_HEAD + "Counted by an eBPF observer in one run of each way, the same under any "
             "load and emulation: bytes that the\nprocessor copied for each byte of payload (in the measured "
             "process and, for relays, the kernel's threads;\nand for them, from kernel to kernel, wherever that "
-            "happened), page-table entries, TLB "
-            "flushes, and pages allocated (by the process; and in the\nwhole guest, drivers and the other side "
-            "included). Zapped entries are those of the ranges that were\nzapped. ")
+            "happened), page-table entries, TLB flushes,\nand pages allocated (by the process; and in the whole "
+            "guest, drivers and the other side included).\nZapped entries are those of the ranges that were "
+            "zapped. ")
     if not bench["rig"].get("guest", {}).get("pmu"):
         text += ("Instructions are counted in a guest of their own, see each job's file; cache misses are not: the "
                  "guest's processor has no performance counters. ")
@@ -442,12 +443,12 @@ def instructed(cells):
             found.setdefault(path_text(cell), []).append(cell)
     if not found:
         return ""
-    where = "the measured process"
+    where = "the measured\nprocess for"
     if cells[0]["job"] in plan.RELAY_JOBS:
-        where = ("the relay's side (all but source,\nsink and the thread of their card; "
-                 "*own*: also without that of its own card)")
+        where = ("the relay's\nside (all but source, sink and the thread of their card; *own*: also without "
+                 "that of its own card) for")
     text = ("## Instructions\n\nIn another guest, of one processor, whose clock counts its instructions: thousands "
-            f"of them in {where}\nfor each MB, in brackets for each payload; medians of "
+            f"of them in {where} each MB, in brackets for each payload; medians of "
             f"{plan.INSTRUCTED_ROUNDS} rounds, the same under any load. An instruction that\ncopies moves "
             "8 bytes here, and is as much as any other: that a copy waits for memory is not seen.\n\n")
     for path, there in found.items():
