@@ -25,7 +25,7 @@ const MOST: usize = 256 << 10;
 
 /// Argument or array: in ordinary memory, or wherever the program wants it. What cannot
 /// be written there is not there.
-fn put<T>(ordinary: &mut [T], elsewhere: Option<crate::program::Addr>) -> usize {
+pub fn put<T>(ordinary: &mut [T], elsewhere: Option<crate::program::Addr>) -> usize {
     match elsewhere {
         Some(addr) => {
             memory::write(addr.harmless().unwrap_or(0), bytes_of(ordinary));
@@ -41,7 +41,7 @@ impl Bend {
         self.count.is_some() || self.ranges(0).next().is_some()
     }
 
-    fn ranges(&self, bytes: usize) -> impl Iterator<Item = (usize, usize)> {
+    pub fn ranges(&self, bytes: usize) -> impl Iterator<Item = (usize, usize)> {
         [self.array, self.payloads, self.argument].into_iter().flatten().map(move |a| (a.get(), bytes))
     }
 }

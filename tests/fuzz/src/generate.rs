@@ -57,6 +57,10 @@ fn setup(rng: &mut StdRng) -> Setup {
     if rng.gen_bool(0.3) {
         fds.push(FdKind::Packet);
     }
+    // More than one pair, to splice them.
+    if rng.gen_bool(0.4) {
+        fds.extend([FdKind::Tcp(path(rng)), FdKind::Udp(path(rng))]);
+    }
     for _ in 0..rng.gen_range(0..5) {
         fds.push(fd_kind(rng));
     }
@@ -106,12 +110,13 @@ impl Generator<'_> {
 
     pub fn op(&mut self) -> Op {
         match self.rng.gen_range(0..100) {
-            0..=17 => Op::Readv(self.readv()),
-            18..=35 => Op::Writev(self.writev()),
-            36..=53 if !self.setup.links.is_empty() => self.on_link(),
-            36..=60 => self.on_descriptor(),
-            61..=82 => self.on_memory(),
-            83..=93 => self.on_device(),
+            0..=16 => Op::Readv(self.readv()),
+            17..=32 => Op::Writev(self.writev()),
+            33..=49 if !self.setup.links.is_empty() => self.on_link(),
+            33..=56 => self.on_descriptor(),
+            57..=76 => self.on_memory(),
+            77..=86 => self.on_device(),
+            87..=93 => self.on_splice(),
             _ => self.on_process(),
         }
     }

@@ -3,6 +3,7 @@
 //! processes.
 
 use crate::abi;
+use crate::abi_splice;
 use crate::generate::Generator;
 use crate::layout::PAGE;
 use crate::program::*;
@@ -82,6 +83,38 @@ impl Generator<'_> {
         }
     }
 
+    pub fn on_splice(&mut self) -> Op {
+        let ctx = self.one(&[0, 0, 0, 1]);
+        match self.rng.gen_range(0..10) {
+            0..=5 => Op::SpliceStart {
+                ctx,
+                source: self.spliced(),
+                drain: self.spliced(),
+                max: self.one(&[0, 0, 0, 0, 1, 1000, 70_000, -1, i64::MIN, i64::MAX]),
+                idle: self.one(&[0, 0, 0, 0, 1, 100_000, 20_000_000, -1, i64::MIN, i64::MAX]),
+                flags: self.one(&[0, 0, 1, 1, 1, 2, u32::MAX]),
+                handle: self.small(),
+                bend: self.bend(),
+            },
+            6..=7 => {
+                let fd = self.spliced();
+                Op::SpliceStop { ctx, fd, flags: self.one(&[0, 0, 0, 0, 1]), bend: self.bend() }
+            }
+            _ => {
+                let fd = self.spliced();
+                Op::SpliceStatus { ctx, fd, flags: self.one(&[0, 0, 0, 0, 1]), bend: self.bend() }
+            }
+        }
+    }
+
+    fn spliced(&mut self) -> Fd {
+        if self.chance(0.9) {
+            Fd::At(self.rng.gen_range(0..8))
+        } else {
+            self.target()
+        }
+    }
+
     fn about_fd(&mut self, op: impl Fn(Fd, u32, Bend) -> Op) -> Op {
         let fd = if self.chance(0.3) { Fd::Raw(-1) } else { self.target() };
         op(fd, self.one(&[0, 0, 0, 1, u32::MAX]), self.bend())
@@ -105,7 +138,17 @@ impl Generator<'_> {
     /// A known command with another size, direction or number, or another device's.
     fn command(&mut self) -> u32 {
         let (info, readv, writev) = (abi::IOC_INFO, abi::IOC_READV, abi::IOC_WRITEV);
-        let known = self.one(&[info, readv, writev, abi::IOC_TUNE, abi::IOC_TARGET, abi::IOC_KEPT]);
+        let known = self.one(&[
+            info,
+            readv,
+            writev,
+            abi::IOC_TUNE,
+            abi::IOC_TARGET,
+            abi::IOC_KEPT,
+            abi_splice::IOC_SPLICE,
+            abi_splice::IOC_UNSPLICE,
+            abi_splice::IOC_STATUS,
+        ]);
         match self.rng.gen_range(0..6) {
             0 => known & !(0x3fff << 16) | (self.one(&[0, 1, 8, 63, 65, 128, 0x3fff]) << 16),
             1 => known ^ (1 << self.rng.gen_range(30..32)),

@@ -3,6 +3,9 @@
 
 #[path = "../../../userspace/zcio/src/abi.rs"]
 mod abi;
+#[path = "../../../userspace/zcio/src/abi_splice.rs"]
+#[allow(dead_code, reason = "of how a splice can end, only that it goes on matters here")]
+mod abi_splice;
 mod calls;
 mod campaign;
 mod descriptors;
@@ -19,6 +22,7 @@ mod pattern;
 mod program;
 mod shared;
 mod sockets;
+mod splices;
 mod sys;
 mod timer;
 mod userfault;

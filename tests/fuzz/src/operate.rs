@@ -3,6 +3,7 @@
 //! needs) is left out.
 
 use crate::abi;
+use crate::abi_splice;
 use crate::layout::{slot_base, PAGE};
 use crate::memory;
 use crate::program::{Fd, Offset, Op, Span, CONTEXTS, THREADS};
@@ -30,6 +31,9 @@ impl World<'_> {
             Op::Target { ctx, fd, flags, bend } => self.make_for(*ctx, self.link_or_fd(*fd)?, *flags, bend)?,
             Op::Kept { ctx, at, bend } => self.kept(*ctx, at, bend)?,
             Op::Tune { ctx, threshold, bend } => self.tune(*ctx, *threshold, bend)?,
+            Op::SpliceStart { .. } => self.splice(op)?,
+            Op::SpliceStop { ctx, fd, flags, bend } => self.splice_status(true, *ctx, *fd, *flags, bend)?,
+            Op::SpliceStatus { ctx, fd, flags, bend } => self.splice_status(false, *ctx, *fd, *flags, bend)?,
             Op::Readv(call) => self.readv(call)?,
             Op::Writev(call) => self.writev(call)?,
             Op::Ioctl { ctx, command, argument } => self.any_ioctl(*ctx, *command, argument.get())?,
@@ -95,7 +99,7 @@ impl World<'_> {
     fn any_ioctl(&self, ctx: u8, command: u32, argument: usize) -> Option<()> {
         // The calls by other numbers could take from a checked connection; by their own they
         // have operations. An argument in a slot is whatever lies there.
-        if [abi::IOC_READV, abi::IOC_WRITEV].contains(&command) {
+        if [abi::IOC_READV, abi::IOC_WRITEV, abi_splice::IOC_SPLICE].contains(&command) {
             return None;
         }
         let _held = self.hold([(argument, PAGE)].into_iter())?;

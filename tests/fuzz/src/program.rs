@@ -279,6 +279,29 @@ pub enum Op {
     },
     Readv(Readv),
     Writev(Writev),
+    /// Of descriptors that are not checked; a handle goes into that entry of the table.
+    SpliceStart {
+        ctx: u8,
+        source: Fd,
+        drain: Fd,
+        max: i64,
+        idle: i64,
+        flags: u32,
+        handle: u8,
+        bend: Bend,
+    },
+    SpliceStop {
+        ctx: u8,
+        fd: Fd,
+        flags: u32,
+        bend: Bend,
+    },
+    SpliceStatus {
+        ctx: u8,
+        fd: Fd,
+        flags: u32,
+        bend: Bend,
+    },
     /// Any command with any argument.
     Ioctl {
         ctx: u8,

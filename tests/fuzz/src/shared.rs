@@ -18,12 +18,27 @@ pub enum Call {
     Tune,
     Target,
     Kept,
+    Splice,
+    Unsplice,
+    SpliceStatus,
     Other,
     Mmap,
 }
 
-pub const CALLS: usize = 8;
-pub const CALL_NAMES: [&str; CALLS] = ["readv", "writev", "info", "tune", "target", "kept", "other", "mmap"];
+pub const CALLS: usize = 11;
+pub const CALL_NAMES: [&str; CALLS] = [
+    "readv",
+    "writev",
+    "info",
+    "tune",
+    "target",
+    "kept",
+    "splice",
+    "unsplice",
+    "splice_status",
+    "other",
+    "mmap",
+];
 
 #[repr(C)]
 pub struct Shared {
