@@ -26,19 +26,8 @@ pub enum Call {
 }
 
 pub const CALLS: usize = 11;
-pub const CALL_NAMES: [&str; CALLS] = [
-    "readv",
-    "writev",
-    "info",
-    "tune",
-    "target",
-    "kept",
-    "splice",
-    "unsplice",
-    "splice_status",
-    "other",
-    "mmap",
-];
+pub const CALL_NAMES: [&str; CALLS] =
+    ["readv", "writev", "info", "tune", "target", "kept", "splice", "unsplice", "splice_status", "other", "mmap"];
 
 #[repr(C)]
 pub struct Shared {
