@@ -438,7 +438,7 @@ impl Spliced for Splice {
     fn woken(this: ArcBorrow<'_, Worked<Self>>, event: Event) {
         let matters = match event {
             Event::Data => this.blocked.load(Relaxed) == 0,
-            Event::Space => this.blocked.xchg(0, Full) != 0,
+            Event::Space => this.flow.is_some() || this.blocked.xchg(0, Full) != 0,
             Event::State => true,
             Event::Alarm => {
                 this.rang.store(1, Relaxed);

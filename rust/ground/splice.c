@@ -62,7 +62,7 @@ static struct zcio_party *party_of(struct sock *sk)
 }
 
 /* Is there a splice on that side, which knows of it now? */
-static bool tell(struct zcio_party *party, u32 side, u32 event)
+bool zcio_party_tell(struct zcio_party *party, u32 side, u32 event)
 {
 	void *splice;
 
@@ -76,8 +76,8 @@ static bool tell(struct zcio_party *party, u32 side, u32 event)
 
 static void tell_both(struct zcio_party *party)
 {
-	tell(party, ZCIO_SIDE_SOURCE, ZCIO_EVENT_STATE);
-	tell(party, ZCIO_SIDE_DRAIN, ZCIO_EVENT_STATE);
+	zcio_party_tell(party, ZCIO_SIDE_SOURCE, ZCIO_EVENT_STATE);
+	zcio_party_tell(party, ZCIO_SIDE_DRAIN, ZCIO_EVENT_STATE);
 }
 
 bool zcio_splice_is_source(struct sock *sk)
@@ -147,7 +147,7 @@ static void on_data_ready(struct sock *sk)
 	party = party_of(sk);
 	if (!party)
 		zcio_call_present(sk, READ_ONCE(sk->sk_data_ready), on_data_ready);
-	else if (!tell(party, ZCIO_SIDE_SOURCE, ZCIO_EVENT_DATA))
+	else if (!zcio_party_tell(party, ZCIO_SIDE_SOURCE, ZCIO_EVENT_DATA))
 		party->data_ready(sk);
 	rcu_read_unlock();
 }
@@ -163,7 +163,7 @@ static void on_write_space(struct sock *sk)
 		zcio_call_present(sk, READ_ONCE(sk->sk_write_space), on_write_space);
 	} else {
 		if (__sk_stream_is_writeable(sk, 1))
-			tell(party, ZCIO_SIDE_DRAIN, ZCIO_EVENT_SPACE);
+			zcio_party_tell(party, ZCIO_SIDE_DRAIN, ZCIO_EVENT_SPACE);
 		party->write_space(sk);
 	}
 	rcu_read_unlock();

@@ -33,6 +33,9 @@ struct zcio_party {
 /* Both splices of a socket end: it is about to be closed, or to lose its connection. */
 void zcio_party_close(struct sock *sk);
 
+/* Is there a splice on that side, which knows of it now (ZCIO_EVENT_*)? */
+bool zcio_party_tell(struct zcio_party *party, u32 side, u32 event);
+
 /* Tells a source that is free again how it ended. */
 void zcio_party_told(struct zcio_party *party, int err);
 

@@ -7,7 +7,9 @@
  * socket lock: a program can keep one for as long as it likes.
  *
  * Datagrams move where they come in, in the callback itself. Nothing of ours is locked then:
- * sending can call us back at once.
+ * sending can call us back at once. Not so where they have left: a driver may free them with
+ * its transmit queue locked, as virtio_net does, and a qdisc with its own lock held, which
+ * sending would take again.
  */
 #include <linux/rcupdate.h>
 #include <linux/skmsg.h>
@@ -47,8 +49,8 @@ bool zcio_udp_connected(const struct sock *sk)
 	return READ_ONCE(sk->sk_state) == TCP_ESTABLISHED;
 }
 
-/* Lets the splice on that side move what it can. False if there is none. */
-static bool moves(struct zcio_party *party, u32 side)
+/* Lets the splice that this is the source of move what it can. False if there is none. */
+static bool moves(struct zcio_party *party)
 {
 	const struct zcio_splice_calls *calls;
 	void *splice;
@@ -56,7 +58,7 @@ static bool moves(struct zcio_party *party, u32 side)
 	local_bh_disable();
 	spin_lock(&party->lock);
 	calls = party->calls;
-	splice = party->splices[side];
+	splice = party->splices[ZCIO_SIDE_SOURCE];
 	if (splice)
 		splice = calls->get(splice);
 	spin_unlock(&party->lock);
@@ -77,13 +79,12 @@ static void on_data_ready(struct sock *sk)
 	party = zcio_udp_party(sk);
 	if (!party)
 		zcio_call_present(sk, READ_ONCE(sk->sk_data_ready), on_data_ready);
-	else if (!READ_ONCE(party->splices[ZCIO_SIDE_SOURCE]) ||
-		 !moves(party, ZCIO_SIDE_SOURCE))
+	else if (!READ_ONCE(party->splices[ZCIO_SIDE_SOURCE]) || !moves(party))
 		party->data_ready(sk);
 	rcu_read_unlock();
 }
 
-/* For each datagram that has left: quick, unless the splice waits for it. */
+/* For each datagram that has left: quick, unless the splice waits for it. A task goes on. */
 static void on_write_space(struct sock *sk)
 {
 	struct zcio_party *party;
@@ -95,7 +96,7 @@ static void on_write_space(struct sock *sk)
 	} else {
 		if (READ_ONCE(party->wants_space) && sock_writeable(sk) &&
 		    xchg(&party->wants_space, false))
-			moves(party, ZCIO_SIDE_DRAIN);
+			zcio_party_tell(party, ZCIO_SIDE_DRAIN, ZCIO_EVENT_SPACE);
 		party->write_space(sk);
 	}
 	rcu_read_unlock();

@@ -5,8 +5,8 @@
 //! A [`Flow`] holds what moves, both sockets and the splice's course, under a lock that can be
 //! taken in a bottom half. It is only tried there: sending can call back at once. What cannot
 //! be done there, because somebody else has the lock, or because it sleeps or takes long, is
-//! left to the splice's work: that sends what is unusual, goes on where a turn was over, and
-//! ends.
+//! left to the splice's work: that sends what is unusual, goes on where a turn was over or the
+//! drain has room again, and ends.
 //!
 //! A task takes all of it out of the flow until it is done, so that nobody else moves anything
 //! meanwhile. What it has sent over this machine's own devices has then arrived, and whoever
