@@ -19,7 +19,7 @@ import sys
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-MOST = 32 << 20
+MOST = 10 << 20
 BYTES = random.Random(7).randbytes(MOST)
 
 

@@ -20,8 +20,9 @@ LOCAL, PEER = ENV["ZCIO_LOCAL4"], ENV["ZCIO_PEER4"]
 LOCAL6 = ENV["ZCIO_LOCAL6"]
 PEER_EXEC = ENV.get("ZCIO_PEER_EXEC", "").split()
 PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-# Nothing here takes so long; who waits longer waits for what never comes.
-FOREVER = 90
+# Nothing here takes so long (with a debug kernel, either); who waits longer waits for what never
+# comes.
+FOREVER = 400 if os.environ.get("ZCIO_KERNEL", "").endswith("-debug") else 100
 CASES = []
 
 
