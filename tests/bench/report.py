@@ -141,6 +141,10 @@ def table(heads, rows, left=2):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
+def made_text(made):
+    return f"{made['when']}, {made['seconds'] / 60:.0f} minutes" + (f", zcio {made['commit']}" if made["commit"] else "")
+
+
 def rig_text(bench):
     rig, guest, host = bench["rig"], bench["rig"].get("guest", {}), bench["rig"]["host"]
     flags = " ".join(f"{name}={'on' if there else 'off'}" for name, there in guest.get("flags", {}).items())
@@ -150,8 +154,8 @@ def rig_text(bench):
             ("accelerator", guest.get("accelerator", "?")),
             ("host", f"{host['cpus']} × {host['cpu']}, {host['memory'] / 2 ** 30:.0f} GiB, Linux {host['kernel']}, "
                      f"{host['qemu']}"),
-            ("made", f"{bench['made']['when']}, {bench['made']['seconds'] / 60:.0f} minutes"
-                     + (f", zcio {bench['made']['commit']}" if bench["made"]["commit"] else ""))]
+            ("made", made_text(bench["made"]))]
+    rows += [(f"then {made['only'] or 'all'}", made_text(made)) for made in bench["made"].get("then", [])]
     return table(("", ""), rows).rstrip()
 
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Unit tests of report.py, targets.py, plots.py and counted.py, with invented figures of a whole bench."""
+import copy
 import os
 import random
 import tempfile
 import unittest
 
+import added
 import counted
 import figures
 import plan
@@ -90,6 +92,32 @@ def invented():
                       for cell in figures.cells(nic, mtu, list(invented_lines(nic, mtu)))]
     bench["crossovers"] = figures.crossovers(bench["cells"])
     return bench
+
+
+class Added(unittest.TestCase):
+    def setUp(self):
+        self.old = invented()
+        self.new = copy.deepcopy(self.old)
+        self.new["made"].update({"when": "later", "only": "rr", "seconds": 60})
+        self.new["cells"] = [cell for cell in self.new["cells"] if cell["job"] == "rr"]
+        self.new.update({"calibration": [], "paths": self.new["paths"][:1], "jobs": {"rr": self.new["jobs"]["rr"]}})
+
+    def test_what_is_new_is_in_the_place_of_what_was_there(self):
+        for cell in self.new["cells"]:
+            cell["mark"] = True
+        both = added.added(self.old, self.new)
+        self.assertEqual(len(both["cells"]), len(self.old["cells"]))
+        self.assertTrue(all(("mark" in cell) == (cell["job"] == "rr") for cell in both["cells"]))
+        self.assertEqual(both["paths"], self.old["paths"])
+        self.assertEqual(both["jobs"], self.old["jobs"])
+        self.assertIn("| then rr | later, 1 minutes |", report.rig_text(both))
+        self.assertIn("| made | today, 83 minutes |", report.rig_text(both))
+
+    def test_what_came_from_elsewhere_is_not_added(self):
+        self.assertEqual(added.differences(self.old, self.new), [])
+        self.new["rig"]["host"]["cpu"] = "another"
+        self.new["made"]["rounds"] = 4
+        self.assertEqual(len(added.differences(self.old, self.new)), 2)
 
 
 class Report(unittest.TestCase):

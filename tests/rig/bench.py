@@ -3,8 +3,9 @@
 tests/bench/cells.py there, and write what came of it to build/results/bench.json, which
 'make bench-report' makes Documentation/benchmarks.md of.
 
-    [KERNEL=7.3] [NIC=… MTU=…] [BENCH_ONLY="tcp_* rr"] [BENCH_ROUNDS=5] [BENCH_MIB=64] make bench
+    [KERNEL=7.3] [NIC=… MTU=…] [BENCH_ONLY="tcp_* rr"] [BENCH_ROUNDS=5] [BENCH_MIB=64] [BENCH_ADD=1] make bench
 
+With BENCH_ADD the figures are added to those that bench.json has, in place of the same cells' there.
 Exit status 0 only if every cell of every network has the figures of all its ways, or the
 reason why a way cannot be gone there."""
 import datetime
@@ -21,11 +22,13 @@ RIG = os.path.join(TOP, "tests", "rig")
 LEVEL = os.environ.get("ZCIO_BENCH_LEVEL") or "full"
 ONLY = os.environ.get("ZCIO_BENCH_ONLY") or ""
 MIB = os.environ.get("ZCIO_BENCH_MIB") or ""
+FOUND = os.path.join(RESULTS, "bench.json")
 # A guest with all jobs takes a while; this is for one that hangs.
 TIMEOUT = {"quick": 900, "full": 7200}
 
 sys.path.insert(0, os.path.join(TOP, "tests", "bench"))
 
+import added  # noqa: E402
 import figures  # noqa: E402
 import in_guest  # noqa: E402
 import plan  # noqa: E402
@@ -96,7 +99,8 @@ def commit():
 class Bench:
     """What all guests said, and what is wrong with it."""
 
-    def __init__(self):
+    def __init__(self, before):
+        self.before = before
         self.found = {"made": {"level": LEVEL, "only": ONLY, "mib": MIB, "rounds": rounds(), "commit": commit(),
                                "when": datetime.datetime.now().astimezone().isoformat(timespec="seconds")},
                       "rig": {"kernel": os.environ["ZCIO_KERNEL"], "host": host()},
@@ -133,34 +137,49 @@ class Bench:
         self.found["made"]["seconds"] = round(seconds)
         self.found["crossovers"] = figures.crossovers(self.found["cells"])
         self.found["wrong"] = self.wrong
-        path = os.path.join(RESULTS, "bench.json")
-        with open(path + ".new", "w", encoding="utf-8") as file:
-            json.dump(self.found, file, indent=1)
+        with open(FOUND + ".new", "w", encoding="utf-8") as file:
+            json.dump(added.added(self.before, self.found) if self.before else self.found, file, indent=1)
             file.write("\n")
-        os.replace(path + ".new", path)
-        return path
+        os.replace(FOUND + ".new", FOUND)
+
+    def differs(self):
+        """Why what was measured cannot stand beside what was there before."""
+        return added.differences(self.before, self.found) if self.before else []
+
+
+def before():
+    """What there is to add to."""
+    if not os.environ.get("ZCIO_BENCH_ADD"):
+        return None
+    try:
+        with open(FOUND, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        sys.exit(f"bench: BENCH_ADD, but there is no {os.path.relpath(FOUND, TOP)} to add to: run 'make bench' first")
 
 
 def main():
     start = time.monotonic()
     os.makedirs(RESULTS, exist_ok=True)
-    bench = Bench()
+    bench = Bench(before())
     for number, (nic, mtu) in enumerate(paths(), 1):
         began = time.monotonic()
         print(f"[{number}/{len(paths())}] {nic}, MTU {mtu}", file=sys.stderr, flush=True)
         calibrate = (nic, mtu) == plan.CALIBRATED[LEVEL] or len(paths()) == 1
         lines, status = all_lines_of(nic, mtu, calibrate)
         bench.add(nic, mtu, lines, status, time.monotonic() - began)
+        if bench.differs():
+            sys.exit(f"bench: cannot be added to what was measured before: {'; '.join(bench.differs())}")
         print(f"[{number}/{len(paths())}] {nic}, MTU {mtu}: status {status}, "
               f"{time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         # Each time: what is stopped in the middle has what came before.
-        path = bench.write(time.monotonic() - start)
+        bench.write(time.monotonic() - start)
     for text in bench.wrong:
         print(f"WRONG: {text}")
     ways = [way for cell in bench.found["cells"] for way in cell["ways"].values()]
     print(f"bench: {len(bench.found['cells'])} cells, {sum('figures' in way for way in ways)} ways with figures, "
           f"{sum('unable' in way for way in ways)} that cannot be gone there, {len(bench.wrong)} wrong; "
-          f"{time.monotonic() - start:.0f} s; {os.path.relpath(path, TOP)}")
+          f"{time.monotonic() - start:.0f} s; {os.path.relpath(FOUND, TOP)}")
     return 1 if bench.wrong else 0
 
 
