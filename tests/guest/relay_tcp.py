@@ -120,6 +120,24 @@ client.close()
 
 
 @case
+def client_that_has_broken_off_before_it_is_served(_):
+    with echo("echo"), relay("--connections", "1") as running:
+        peer_python("""
+first = connect(7700)
+first.sendall(b'x')
+assert first.recv(1) == b'x'
+# This one waits, until it does not any more.
+second = connect(7700)
+second.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b'\\1\\0\\0\\0\\0\\0\\0\\0')
+second.close()
+first.close()
+""")
+        running.wait_for("the client broke off")
+        peer_python("client = connect(7700); client.sendall(b'x'); assert client.recv(1) == b'x'")
+        check(running.end()["failed"] == 0, running.summary)
+
+
+@case
 def what_is_idle_ends(_):
     with echo("echo"), relay("--idle", "0.5") as running:
         peer_python("""

@@ -41,18 +41,25 @@ def case(test):
     return test
 
 
+def too_long(*_):
+    raise Failed("it waits for what never comes")
+
+
 def main():
     """Runs the cases, or those that are named."""
+    signal.signal(signal.SIGALRM, too_long)
     chosen = [test for test in CASES if len(sys.argv) < 2 or test.__name__ in sys.argv[1:]]
     print(f"TAP version 13\n1..{len(chosen)}")
     bad = 0
     for number, test in enumerate(chosen, 1):
         said = ""
         with tempfile.TemporaryDirectory(dir="/dev/shm") as work:
+            signal.alarm(2 * FOREVER)
             try:
                 test(Path(work))
             except (Failed, OSError, ValueError, KeyError, RuntimeError, subprocess.SubprocessError):
                 said = traceback.format_exc()
+            signal.alarm(0)
         print("".join(f"# {line}\n" for line in said.splitlines())
               + f"{'not ok' if said else 'ok'} {number} {test.__name__}", flush=True)
         bad += bool(said)

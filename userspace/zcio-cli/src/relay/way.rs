@@ -142,8 +142,10 @@ pub async fn both(
     idle: Option<Duration>,
 ) -> Result<Over> {
     let limits = Limits { maximum, idle };
-    let mut up = Way::start(shared, Direction::Client, client, server, limits)?;
-    let mut down = Way::start(shared, Direction::Server, server, client, limits)?;
+    let (mut up, mut down) = match start(shared, client, server, limits) {
+        Ok(ways) => ways,
+        Err(error) => return gone(client, server).ok_or_else(|| error.into()),
+    };
     let mut broken = None;
     loop {
         let over = tokio::select! {
@@ -159,6 +161,26 @@ pub async fn both(
             return Ok(broken.unwrap_or(over));
         }
     }
+}
+
+fn start<'a>(
+    shared: &'a Shared,
+    client: &'a impl AsFd,
+    server: &'a impl AsFd,
+    limits: Limits,
+) -> zcio::Result<(Way<'a>, Way<'a>)> {
+    let up = Way::start(shared, Direction::Client, client, server, limits)?;
+    let down = Way::start(shared, Direction::Server, server, client, limits)?;
+    Ok((up, down))
+}
+
+/// Who had broken off before it began.
+fn gone(client: &impl AsFd, server: &impl AsFd) -> Option<Over> {
+    let told = |socket: SockRef<'_>| socket.take_error().ok().flatten()?.raw_os_error();
+    let broken = |from, number| Over::Broken(from, End::Source(number));
+    told(SockRef::from(client))
+        .map(|number| broken(Direction::Client, number))
+        .or_else(|| told(SockRef::from(server)).map(|number| broken(Direction::Server, number)))
 }
 
 /// What follows when one way has ended. `None`: it goes on.
