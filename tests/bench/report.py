@@ -142,7 +142,8 @@ def table(heads, rows, left=2):
 
 
 def made_text(made):
-    return f"{made['when']}, {made['seconds'] / 60:.0f} minutes" + (f", zcio {made['commit']}" if made["commit"] else "")
+    commit = f", zcio {made['commit']}" if made["commit"] else ""
+    return f"{made['when']}, {made['seconds'] / 60:.0f} minutes{commit}"
 
 
 def rig_text(bench):

@@ -147,7 +147,7 @@ class Bench:
         return added.differences(self.before, self.found) if self.before else []
 
 
-def before():
+def found_before():
     """What there is to add to."""
     if not os.environ.get("ZCIO_BENCH_ADD"):
         return None
@@ -161,7 +161,7 @@ def before():
 def main():
     start = time.monotonic()
     os.makedirs(RESULTS, exist_ok=True)
-    bench = Bench(before())
+    bench = Bench(found_before())
     for number, (nic, mtu) in enumerate(paths(), 1):
         began = time.monotonic()
         print(f"[{number}/{len(paths())}] {nic}, MTU {mtu}", file=sys.stderr, flush=True)
