@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A TCP server for the tests of 'zcio relay': address, port and what it does are its arguments.
+"""A TCP server (of datagrams: UDP) for the tests of 'zcio relay': address, port and what it does are its arguments.
 
   echo    sends back what comes, until the end of file
   after   reads all, then sends as many bytes of a pattern as it got, and the same bytes
   flood   sends a pattern until it cannot any more
+  datagrams  sends each of them back
   hold    accepts, and says so on stdout; sends and reads nothing
 """
+import socket
 import socketserver
 import sys
 
@@ -50,7 +52,17 @@ class Server(socketserver.ThreadingTCPServer):
         """A relay that breaks off is what some tests want."""
 
 
+def datagrams():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as socket_:
+        socket_.bind((sys.argv[1], int(sys.argv[2])))
+        print("ready", flush=True)
+        while True:
+            socket_.sendto(*socket_.recvfrom(65535))
+
+
 if __name__ == "__main__":
+    if sys.argv[3] == "datagrams":
+        datagrams()
     with Server((sys.argv[1], int(sys.argv[2])), Handler) as server:
         print("ready", flush=True)
         server.serve_forever()

@@ -15,6 +15,13 @@ def connect(port):
     return client
 
 
+def udp(port):
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    client.settimeout(60)
+    client.connect((LOCAL, port))
+    return client
+
+
 def pattern(count):
     return random.Random(7).randbytes((count + 3) & ~3)[:count]
 

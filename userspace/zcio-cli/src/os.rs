@@ -5,7 +5,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::TcpStream;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 /// CPU time of the calling thread so far, user and system.
@@ -59,5 +59,29 @@ pub fn raise_open_files() {
         limit.rlim_cur = limit.rlim_max;
         // SAFETY: the call only reads. Should it fail, the limit is what it was.
         unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    }
+}
+
+/// Of the sockets that share an address (SO_REUSEPORT), the first one gets all that comes to
+/// those which are not connected: so what comes to one between its bind and its connect is not
+/// somebody else's. A program of one instruction: it always gives 0.
+pub fn first_gets_all(socket: &impl AsFd) -> io::Result<()> {
+    let code = (libc::BPF_RET | libc::BPF_K) as u16;
+    let mut filter = libc::sock_filter { code, jt: 0, jf: 0, k: 0 };
+    let program = libc::sock_fprog { len: 1, filter: &mut filter };
+    // SAFETY: the option's value is a program, and both it and its instruction outlive the call.
+    let ret = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            size_of_val(&program) as libc::socklen_t,
+        )
+    };
+    if ret == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
     }
 }

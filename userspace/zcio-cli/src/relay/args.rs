@@ -15,6 +15,15 @@ pub enum Relay {
     /// with all that is open when it is stopped itself (Ctrl-C, SIGTERM). What was relayed is
     /// then summed up.
     Tcp(Tcp),
+    /// Relay UDP, both ways
+    ///
+    /// The datagrams of each client's address are a flow, with a socket of its own towards the
+    /// server. UDP knows no end: a flow ends when nothing was moved for the idle time, or when the
+    /// server or the client is not there; the client's next datagram begins another one.
+    ///
+    /// On a machine of many addresses, listen on one of them: what goes back would otherwise come
+    /// from the one that the route says.
+    Udp(Udp),
     /// Relay HTTP/1.1: change headers, splice bodies
     ///
     /// Heads are read and written anew, so that what the server understands is what the relay
@@ -34,13 +43,13 @@ pub struct Common {
     /// The server: where to connect to for each client
     #[arg(long, value_name = "ADDR:PORT")]
     pub connect: String,
-    /// End what has moved nothing for so long, either way (0: never) [default: tcp: 0, http: 60]
+    /// End what has moved nothing for so long, either way (0: never) [default: tcp: 0, udp, http: 60]
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub idle: Option<Duration>,
     /// Give up connecting to the server after so long
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub connect_timeout: Duration,
-    /// Serve so many clients at once; more of them wait
+    /// Serve so many clients at once; more of them wait (udp: are not heard)
     #[arg(long, value_name = "N", default_value = "10000")]
     pub connections: NonZeroUsize,
     /// Print the summary as JSON on stdout
@@ -63,6 +72,15 @@ pub struct Tcp {
     #[command(flatten)]
     pub common: Common,
     /// End a connection when so many bytes were relayed, one way or the other
+    #[arg(long, value_name = "SIZE", value_parser = crate::args::size)]
+    pub max_bytes: Option<usize>,
+}
+
+#[derive(Args, Debug)]
+pub struct Udp {
+    #[command(flatten)]
+    pub common: Common,
+    /// End a flow when so many bytes were relayed, one way or the other
     #[arg(long, value_name = "SIZE", value_parser = crate::args::size)]
     pub max_bytes: Option<usize>,
 }

@@ -7,6 +7,7 @@ mod counters;
 mod http;
 mod socket;
 mod tcp;
+mod udp;
 mod way;
 
 use crate::os;
@@ -38,6 +39,7 @@ pub fn run(args: &Relay) -> Result<(), Box<dyn Error>> {
     let done = runtime.block_on(async {
         match args {
             Relay::Tcp(args) => tcp::run(args).await,
+            Relay::Udp(args) => udp::run(args).await,
             Relay::Http(args) => http::run(args).await,
         }
     });
