@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-from relay_world import (HERE, LOCAL, LOCAL6, PEER, PEER_EXEC, ZCIO, Relay, case, check, in_peer, main,  # noqa: E402
+from relay_world import (HERE, LOCAL, LOCAL6, PEER, PEER_EXEC, Relay, case, check, contexts, in_peer, main,  # noqa: E402
                          peer_python, server)
 
 PORT, SERVER = 7720, 7721
@@ -72,7 +72,8 @@ def iperf3_with_datagrams(_):
     # It speaks TCP beside them, on the same port.
     with server("iperf3", "-s", "-B", PEER, "-p", str(SERVER), "--forceflush"), relay(kind="tcp"), relay() as running:
         for direction in ([], ["-R"]):
-            said = in_peer("iperf3", "-c", LOCAL, "-p", str(PORT), "-u", "-b", "20M", "-l", "1400", "-n", "4M", "-J", *direction)
+            said = in_peer("iperf3", "-c", LOCAL, "-p", str(PORT), "-u", "-b", "20M", "-l", "1400", "-n", "4M", "-J",
+                           *direction)
             end = json.loads(said)["end"]["sum"]
             check(end["bytes"] >= 4 << 20 and end["lost_packets"] < end["packets"], end)
         summary = running.end()
@@ -127,9 +128,6 @@ def server_that_is_away_and_comes(_):
 
 @case
 def killed_it_leaves_nothing_behind(_):
-    def contexts():
-        return json.loads(subprocess.run([ZCIO, "info", "--json"], capture_output=True, check=True).stdout)["total_contexts"]
-
     before = contexts()
     with echo():
         with relay() as running:
