@@ -17,7 +17,7 @@ def connect(port):
 
 def udp(port):
     client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    client.settimeout(60)
+    client.settimeout(FOREVER)
     client.connect((LOCAL, port))
     return client
 

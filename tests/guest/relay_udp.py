@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-from relay_world import (HERE, LOCAL, LOCAL6, PEER, PEER_EXEC, Relay, case, check, contexts, in_peer, main,  # noqa: E402
-                         peer_python, server)
+from relay_world import (HERE, LOCAL, LOCAL6, PEER, PEER_EXEC, Relay, case, check, contexts,  # noqa: E402
+                         in_peer, main, peer_python, server)
 
 PORT, SERVER = 7720, 7721
 
@@ -85,7 +85,7 @@ def from_ipv6_to_ipv4(_):
     with echo(), relay(listen=f"[{LOCAL6}]:{PORT}"):
         peer_python("""
 client = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-client.settimeout(60)
+client.settimeout(FOREVER)
 client.connect((os.environ['ZCIO_LOCAL6'], 7720))
 for size in 5, 1400, 8000:
     client.send(pattern(size))
