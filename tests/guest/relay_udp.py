@@ -59,7 +59,7 @@ for number, client in enumerate(clients):
 
 @case
 def a_question_to_a_name_server(_):
-    names = server("sh", "-c", f"dnsmasq -k -d -C /dev/null -h -R -u root --pid-file= -p {SERVER} -a {PEER} -z "
+    names = server("sh", "-c", f"exec dnsmasq -k -d -C /dev/null -h -R -u root --pid-file= -p {SERVER} -a {PEER} -z "
                    "-A /www.zcio.test/192.0.2.77 2>&1")
     with names, relay() as running:
         said = in_peer("busybox", "nslookup", f"-port={PORT}", "-type=a", "www.zcio.test", LOCAL)

@@ -65,8 +65,9 @@ fn shared(address: SocketAddr) -> io::Result<Socket> {
 fn listener(name: &str) -> Result<UdpSocket> {
     let mut failed = None;
     for address in &*addresses(name)? {
-        // It must be the first of all that share the address: see os::first_gets_all.
-        match socket(*address).and_then(|_| shared(*address)) {
+        // It must be the first of all that share the address (see os::first_gets_all): nobody
+        // has it who would share it with us.
+        match socket(*address).map(drop).and_then(|()| shared(*address)) {
             Ok(socket) => {
                 os::first_gets_all(&socket)?;
                 return Ok(UdpSocket::from_std(socket.into())?);
