@@ -42,6 +42,26 @@ print(sent)
 
 
 @case
+def joined_datagrams_come_one_by_one(_):
+    with echo(), relay() as running:
+        peer_python("""
+UDP_SEGMENT = 103
+client = udp(7720)
+client.send(b'x')
+assert client.recv(10) == b'x'
+for round in range(20):
+    data = pattern(64 * 500 + round)
+    client.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 500)
+    client.send(data)
+    for at in range(0, len(data), 500):
+        assert client.recv(65535) == data[at:at + 500], (round, at)
+""")
+        summary = running.end()
+    sent = 1 + sum(64 * 500 + round for round in range(20))
+    check(summary["to_server"] == summary["to_client"] == sent, summary)
+
+
+@case
 def many_at_once_from_the_first_datagram_on(_):
     with echo(), relay() as running:
         peer_python("""

@@ -85,3 +85,24 @@ pub fn first_gets_all(socket: &impl AsFd) -> io::Result<()> {
         Err(io::Error::last_os_error())
     }
 }
+
+/// Datagrams of one sender that come close together are received as one (UDP_GRO, udp(7)). Only
+/// for sockets that no program reads from: it would have to cut them itself. A splice does.
+pub fn join_datagrams(socket: &impl AsFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: the option's value is an int that outlives the call.
+    let ret = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_UDP,
+            libc::UDP_GRO,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    if ret == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
