@@ -11,7 +11,7 @@ import socket
 import socketserver
 import sys
 
-from relay_peer import pattern, read_all
+from relay_peer import pattern, read_all, room
 
 
 class Handler(socketserver.BaseRequestHandler):
@@ -54,6 +54,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 def datagrams():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as socket_:
+        room(socket_)
         socket_.bind((sys.argv[1], int(sys.argv[2])))
         print("ready", flush=True)
         while True:

@@ -6,6 +6,7 @@ import socket
 
 # See relay_world.py.
 FOREVER = 300 if os.environ.get("ZCIO_KERNEL", "").endswith("-debug") else 80
+SO_RCVBUFFORCE = 33
 LOCAL, PEER = os.environ["ZCIO_LOCAL4"], os.environ["ZCIO_PEER4"]
 
 
@@ -15,8 +16,14 @@ def connect(port):
     return client
 
 
+def room(socket_):
+    """Lets a socket have all that comes at once: each small datagram may take a page."""
+    socket_.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
+
+
 def udp(port):
     client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    room(client)
     client.settimeout(FOREVER)
     client.connect((LOCAL, port))
     return client

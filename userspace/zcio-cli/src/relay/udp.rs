@@ -23,6 +23,10 @@ const IDLE: Duration = Duration::from_secs(60);
 /// The largest datagram.
 const LARGEST: usize = 65_535;
 
+/// What the system lets the listening socket have of this it keeps for new clients that come all at
+/// once, and for what they send before the kernel moves it.
+const ROOM: usize = 4 << 20;
+
 /// The sockets of a flow.
 struct Flow {
     client: Socket,
@@ -73,6 +77,7 @@ fn listener(name: &str) -> Result<UdpSocket> {
         match socket(*address).map(drop).and_then(|()| shared(*address)) {
             Ok(socket) => {
                 os::first_gets_all(&socket)?;
+                socket.set_recv_buffer_size(ROOM)?;
                 return Ok(UdpSocket::from_std(socket.into())?);
             }
             Err(error) => failed = Some(cannot_listen(name, &error)),
