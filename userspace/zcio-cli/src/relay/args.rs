@@ -80,6 +80,12 @@ pub struct Tcp {
 pub struct Udp {
     #[command(flatten)]
     pub common: Common,
+    /// Move datagrams that come close together as one (UDP_GRO): much less work for many small ones
+    ///
+    /// They leave as they came. But where a network card pads what is very short (on Ethernet below
+    /// 18 bytes), the kernel lets that overtake what it is joining.
+    #[arg(long)]
+    pub gro: bool,
     /// End a flow when so many bytes were relayed, one way or the other
     #[arg(long, value_name = "SIZE", value_parser = crate::args::size)]
     pub max_bytes: Option<usize>,
