@@ -6,32 +6,11 @@
  */
 #include <sys/prctl.h>
 
-#include "lifetime.h"
 #include "splice.h"
+#include "splice_spaces.h"
 
 #define BYTES	100000
 #define ROUNDS	25
-
-static const struct path way_in = {
-	.near = { .ns = "ztb", .device = "ztb0", .address = "10.78.0.2" },
-	.far = { .ns = "zta", .device = "zta0", .address = "10.78.0.1" },
-};
-
-static const struct path way_out = {
-	.near = { .ns = "ztb", .device = "ztb1", .address = "10.79.0.2" },
-	.far = { .ns = "ztc", .device = "ztc0", .address = "10.79.0.3" },
-};
-
-#define WIRE \
-	"for ns in zta ztb ztc; do ip netns add $ns; done\n" \
-	"ip -n zta link add zta0 mtu 9000 type veth peer name ztb0 mtu 9000 netns ztb\n" \
-	"ip -n ztc link add ztc0 mtu 9000 type veth peer name ztb1 mtu 9000 netns ztb\n" \
-	"ip -n zta addr add 10.78.0.1/24 dev zta0; ip -n ztb addr add 10.78.0.2/24 dev ztb0\n" \
-	"ip -n ztc addr add 10.79.0.3/24 dev ztc0; ip -n ztb addr add 10.79.0.2/24 dev ztb1\n" \
-	"ip -n zta link set zta0 up; ip -n ztb link set ztb0 up\n" \
-	"ip -n ztc link set ztc0 up; ip -n ztb link set ztb1 up\n"
-#define UNWIRE \
-	"for ns in zta ztb ztc; do if [ -e /run/netns/$ns ]; then ip netns del $ns; fi; done\n"
 
 FIXTURE(spaces)
 {
