@@ -3,7 +3,7 @@
  * The observer's half outside the kernel: loads the program, says "ready" on stdout,
  * waits until stdin ends, and writes what was seen.
  *
- *   observe OBJECT DEVICE PORT LIMIT OUTPUT
+ *   observe OBJECT DEVICE PORT LIMIT OUTPUT [PROGRAM]
  *
  * Lines of OUTPUT: stream offset, physical page number, offset in the page, length.
  */
@@ -59,8 +59,8 @@ int main(int argc, char **argv)
 	char buffer[64];
 	int map;
 
-	if (argc != 6)
-		return fprintf(stderr, "usage: observe OBJECT DEVICE PORT LIMIT OUTPUT\n"), 2;
+	if (argc != 6 && argc != 7)
+		return fprintf(stderr, "usage: observe OBJECT DEVICE PORT LIMIT OUTPUT [PROGRAM]\n"), 2;
 	object = bpf_object__open_file(argv[1], NULL);
 	if (!object)
 		return fail(argv[1]);
@@ -75,7 +75,7 @@ int main(int argc, char **argv)
 	if (bpf_object__load(object))
 		return fail("cannot load the program");
 	state = global(object, ".bss", sizeof(*state));
-	program = bpf_object__find_program_by_name(object, "packet");
+	program = bpf_object__find_program_by_name(object, argc > 6 ? argv[6] : "packet");
 	map = bpf_object__find_map_fd_by_name(object, "records");
 	records = mmap(NULL, OBSERVE_RECORDS * sizeof(*records), PROT_READ, MAP_SHARED, map, 0);
 	if (!state || records == MAP_FAILED)

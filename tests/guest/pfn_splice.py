@@ -28,19 +28,29 @@ STATUS = 3 << 30 | 64 << 16 | 0xBD << 8 | 8             # ZCIO_IOC_SPLICE_STATUS
 EOF = 2                                                 # ZCIO_SPLICE_EOF
 
 
+def start(device, source, drain):
+    """Splices two sockets; gives the handle."""
+    call = struct.pack("iiqqII4Q", source.fileno(), drain.fileno(), 0, 0, 1, 0, 0, 0, 0, 0)
+    return fcntl.ioctl(device, SPLICE, bytearray(call))
+
+
+def look(device, handle):
+    """What the splice says of itself."""
+    status = bytearray(struct.pack("iIIiQQ4Q", handle, *[0] * 9))
+    fcntl.ioctl(device, STATUS, status)
+    return dict(zip(("state", "error", "moved", "copied"), struct.unpack_from("iIIiQQ", status)[2:]))
+
+
 def relay(listener, said):
     """Splices one connection to the receiver until it ends; notes how."""
     source, _ = listener.accept()
     drain = socket.create_connection(("127.0.0.1", BEHIND))
     device = os.open("/dev/zcio", os.O_RDWR)
-    call = struct.pack("iiqqII4Q", source.fileno(), drain.fileno(), 0, 0, 1, 0, 0, 0, 0, 0)
-    handle = fcntl.ioctl(device, SPLICE, bytearray(call))
+    handle = start(device, source, drain)
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     poll.poll()
-    status = bytearray(struct.pack("iIIiQQ4Q", handle, *[0] * 9))
-    fcntl.ioctl(device, STATUS, status)
-    _, _, said["state"], said["error"], said["moved"], said["copied"] = struct.unpack_from("iIIiQQ", status)
+    said.update(look(device, handle))
     os.close(device)
     source.close()
     drain.close()

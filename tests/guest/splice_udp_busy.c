@@ -86,6 +86,34 @@ TEST_F_TIMEOUT(ways, tiny_buffers, 120)
 	ASSERT_EQ(ZCIO_SPLICE_RUNNING, sp_status(_metadata, sp, sp->handle).state);
 }
 
+/*
+ * One that even an empty buffer has no room for: a program that sends it is told so, and so is
+ * who splices.
+ */
+TEST_F(ways, datagram_that_is_too_large_for_the_drains_buffer)
+{
+	struct su *su = &self->l.su;
+	struct sp *sp = &su->sp;
+	struct zcio_splice_status status;
+	int tiny = 1, large = 60000;
+
+	if (variant->out < ZT_WIRE4)
+		SKIP(return, "what is sent in one piece goes into any buffer");
+	ASSERT_EQ(0, setsockopt(sp->drain, SOL_SOCKET, SO_SNDBUF, &tiny, sizeof(tiny)));
+	ASSERT_EQ(-1, send(sp->drain, su_buffer, large, 0));
+	ASSERT_EQ(ENOBUFS, errno);
+	sp_start(_metadata, sp, 0, 0);
+	su_pass(_metadata, su, 1000);
+	su_send(_metadata, su, large);
+	link_wait(_metadata, sp->handle, "the end");
+	status = sp_end(_metadata, sp);
+	ASSERT_EQ(ZCIO_SPLICE_FAILED, status.state);
+	ASSERT_EQ(ENOBUFS, status.error);
+	ASSERT_EQ(ENOBUFS, sp_error(_metadata, sp->source));
+	ASSERT_EQ(1000, status.moved);
+	su_recv(_metadata, su, sp->source, large);
+}
+
 /* Datagrams in bunches of any size, read in bunches of any size. */
 TEST_F_TIMEOUT(ways, huge_buffers, 120)
 {

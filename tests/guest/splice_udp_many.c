@@ -8,7 +8,7 @@
 
 #define MOST_LINKS	1000
 
-/* More of them with ZCIO_SPLICES=, for so long: ZCIO_SECONDS= (make soak-splice). */
+/* More of them with ZCIO_SPLICES=, for so long: ZCIO_SECONDS= (make soak-splice PROGRAM=splice_udp_many). */
 #define LINKS		200
 #define STEPS		500
 
