@@ -344,6 +344,7 @@ struct zcio_party *zcio_party_join(struct socket *sock, u32 side,
 	if (!fresh)
 		return NULL;
 	fresh->sk = sk;
+	fresh->last_cpu = -1;
 	spin_lock_init(&fresh->lock);
 
 	lock_sock(sk);

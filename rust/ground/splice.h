@@ -119,6 +119,7 @@ struct zcio_datagram_seen {
 #define ZCIO_PASS_UNUSUAL	3	/* it takes a task to send it */
 #define ZCIO_PASS_AGAIN		4	/* memory was short, or the drain is corked */
 #define ZCIO_PASS_FAILED	5
+#define ZCIO_PASS_BEHIND	6	/* it would overtake others: try again at once, in a task */
 
 struct zcio_passed {
 	u32 result;		/* ZCIO_PASS_* */

@@ -20,6 +20,10 @@ struct zcio_party {
 	bool wants_space;			/* UDP: the splice waits for this drain */
 	u32 owed;				/* UDP: bytes taken off, still charged */
 
+	/* UDP: where this drain sent last, and how far that processor's backlog was then. */
+	int last_cpu;
+	u32 last_tail;
+
 	/* As they were. */
 	const struct proto_ops *ops;
 	void (*data_ready)(struct sock *sk);

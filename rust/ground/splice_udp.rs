@@ -27,6 +27,8 @@ pub(crate) enum Passed {
     Unusual,
     /// Try again a little later: nothing will tell when.
     Later,
+    /// What was moved last, by another processor, has not arrived yet: it would be overtaken.
+    Behind,
     /// It cannot be sent; this error says why.
     Failed(i32),
 }
@@ -39,6 +41,7 @@ impl From<shim::zcio_passed> for Passed {
             shim::ZCIO_PASS_GONE => Self::Gone,
             shim::ZCIO_PASS_UNUSUAL => Self::Unusual,
             shim::ZCIO_PASS_AGAIN => Self::Later,
+            shim::ZCIO_PASS_BEHIND => Self::Behind,
             _ => Self::Failed(-passed.error),
         }
     }

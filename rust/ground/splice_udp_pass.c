@@ -48,6 +48,36 @@ static bool has_room(struct zcio_party *drain)
 }
 
 /*
+ * Order. What goes to a receiver of this machine over loopback or veth waits in a queue of the
+ * processor that sent it, its backlog. Who sends the next one on another processor would overtake
+ * it, unless it has arrived: receive packet steering counts what was queued there, and what was
+ * taken off, for the same reason. (Without it, in no distribution's kernel, there is no order
+ * between processors.)
+ */
+static bool overtakes(const struct zcio_party *drain)
+{
+#ifdef CONFIG_RPS
+	int cpu = drain->last_cpu;
+
+	return cpu >= 0 && cpu != raw_smp_processor_id() &&
+	       (s32)(READ_ONCE(per_cpu(softnet_data, cpu).input_queue_head) - drain->last_tail) < 0;
+#else
+	return false;
+#endif
+}
+
+/* Something was sent, here. */
+static void note_last(struct zcio_party *drain)
+{
+#ifdef CONFIG_RPS
+	local_bh_disable();
+	drain->last_cpu = smp_processor_id();
+	drain->last_tail = READ_ONCE(this_cpu_ptr(&softnet_data)->input_queue_tail);
+	local_bh_enable();
+#endif
+}
+
+/*
  * Room for other headers, and none of it shared with a clone that a tap got. Returns how many
  * bytes were copied for that, or -ENOMEM.
  */
@@ -108,6 +138,10 @@ void zcio_udp_pass(struct zcio_party *source, struct zcio_party *drain,
 	struct sk_buff *skb;
 	int copied, err;
 
+	if (overtakes(drain)) {
+		*passed = PASSED(BEHIND);
+		return;
+	}
 	if (!has_room(drain)) {
 		*passed = PASSED(FULL);
 		return;
@@ -139,6 +173,7 @@ void zcio_udp_pass(struct zcio_party *source, struct zcio_party *drain,
 	strip(skb, seen->hops + 1);
 	skb_set_owner_w(skb, sk);
 	err = zcio_udp_transmit(skb, dst, v4, seen->segment);
+	note_last(drain);
 	if (err && err != -ENOBUFS)
 		*passed = PASSED(FAILED, .error = err);
 	else
@@ -205,6 +240,15 @@ static u32 count_copied(struct sock *sk, const struct zcio_batch *b)
 }
 
 /*
+ * In fragments, what is larger than the buffer has no room even when that is empty, and never
+ * will: it is the program's, who made the buffer so small, to be told.
+ */
+static bool never_fits(const struct sock *sk, const struct zcio_batch *b, bool empty)
+{
+	return empty && b->bytes > READ_ONCE(sk->sk_sndbuf);
+}
+
+/*
  * Sends a datagram that was taken; it stays the caller's. What a program has corked is not
  * to be added to: it is waited for. An error that the drain has to tell as the source of
  * another splice is put aside meanwhile with @keep_error.
@@ -214,6 +258,7 @@ void zcio_udp_send_taken(struct zcio_party *drain, struct sk_buff *skb, struct z
 {
 	struct sock *sk = drain->sk;
 	int told = keep_error ? READ_ONCE(sk->sk_err) : 0, err;
+	bool empty;
 
 	if (READ_ONCE(udp_sk(sk)->pending) || udp_test_bit(CORK, sk)) {
 		*passed = PASSED(AGAIN);
@@ -223,6 +268,7 @@ void zcio_udp_send_taken(struct zcio_party *drain, struct sk_buff *skb, struct z
 		*passed = PASSED(FULL);
 		return;
 	}
+	empty = !sk_wmem_alloc_get(sk);
 	if (told)
 		cmpxchg(&sk->sk_err, told, 0);
 	err = gather(b, skb, false);
@@ -235,11 +281,12 @@ void zcio_udp_send_taken(struct zcio_party *drain, struct sk_buff *skb, struct z
 				err = send_batch(sk, b);
 		}
 	}
+	note_last(drain);
 	if (told)
 		cmpxchg(&sk->sk_err, 0, told);
 	if (err >= 0)
 		*passed = PASSED(MOVED, .copied = count_copied(sk, b));
-	else if (err == -EAGAIN || err == -ENOMEM || err == -ENOBUFS)
+	else if (err == -EAGAIN || err == -ENOMEM || (err == -ENOBUFS && !never_fits(sk, b, empty)))
 		*passed = PASSED(AGAIN);
 	else
 		*passed = PASSED(FAILED, .error = err);

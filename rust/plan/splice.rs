@@ -212,6 +212,11 @@ impl Moved {
         self.datagrams += 1;
         self.bytes = self.bytes.saturating_add(len);
     }
+
+    /// It is as much as others wait for.
+    fn is_a_turn(&self) -> bool {
+        self.datagrams >= DATAGRAMS || self.bytes >= TURN
+    }
 }
 
 /// Where a splice stands.
@@ -348,7 +353,7 @@ impl Course {
                 false => Step::End(End::Max),
             };
         }
-        match turn.datagrams >= DATAGRAMS || turn.bytes >= TURN {
+        match turn.is_a_turn() {
             true => Step::Yield,
             false => Step::Pass,
         }

@@ -60,9 +60,8 @@ impl Core {
         }
     }
 
-    /// Moves as much as there is, or as one turn may.
-    fn turn(&mut self, off: &BhOff) -> Turn {
-        let mut moved = Moved::default();
+    /// Moves as much as there is, or as one turn may, of which this has been `moved`.
+    fn turn(&mut self, moved: &mut Moved, off: &BhOff) -> Turn {
         let turn = loop {
             if let Some(end) = self.end {
                 break Turn::End(end);
@@ -71,7 +70,7 @@ impl Core {
             let (datagram, drain) = (first.datagram(), self.drain.look());
             let step = self
                 .course
-                .step(datagram.as_ref(), &first.source(), &drain, &moved);
+                .step(datagram.as_ref(), &first.source(), &drain, moved);
             let passed = match step {
                 Step::Pass => self.source.pass(&first, &self.drain, off),
                 Step::Split => Passed::Unusual,
@@ -90,6 +89,7 @@ impl Core {
                 Passed::Gone => {}
                 Passed::Full => break Turn::Wait,
                 Passed::Later => break Turn::Retry,
+                Passed::Behind => break Turn::Again,
                 Passed::Failed(e) => self.end = Some(End::Failed(e)),
                 Passed::Unusual => break Turn::Unusual(first),
             }
@@ -100,11 +100,12 @@ impl Core {
 
     /// The same in a task, which sends what is unusual, too.
     fn work(&mut self, batch: &mut Option<Batch>) -> Turn {
+        let mut moved = Moved::default();
         loop {
-            let turn = self.turn(&BhOff::new());
+            let turn = self.turn(&mut moved, &BhOff::new());
             let done = match turn {
                 Turn::Unusual(first) if first.is_joined() => self.split(&first),
-                Turn::Unusual(first) => self.send(&first, batch),
+                Turn::Unusual(first) => self.send(&first, batch, &mut moved),
                 turn => Some(turn),
             };
             if let Some(turn) = done {
@@ -122,7 +123,12 @@ impl Core {
 
     /// Sends the first datagram as a program would; if it does not go it is the first one
     /// again.
-    fn send(&mut self, first: &First, batch: &mut Option<Batch>) -> Option<Turn> {
+    fn send(
+        &mut self,
+        first: &First,
+        batch: &mut Option<Batch>,
+        moved: &mut Moved,
+    ) -> Option<Turn> {
         if batch.is_none() {
             *batch = Batch::new();
         }
@@ -135,6 +141,7 @@ impl Core {
         let off = BhOff::new();
         if let Passed::Moved(copied) = passed {
             self.source.sent(taken);
+            moved.add(first.len());
             self.end = self.course.passed(first.len(), copied, now());
         } else {
             self.source.put_back(taken, &off);
@@ -190,7 +197,7 @@ impl Flow {
     pub(super) fn run(&self) -> bool {
         let turn = self
             .0
-            .try_with(|slot, off| slot.as_mut().map(|core| core.turn(off)));
+            .try_with(|slot, off| slot.as_mut().map(|core| core.turn(&mut Moved::default(), off)));
         !matches!(turn, Some(Some(Turn::Wait)))
     }
 

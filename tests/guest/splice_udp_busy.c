@@ -82,7 +82,7 @@ TEST_F_TIMEOUT(ways, tiny_buffers, 120)
 		lost = dropped(_metadata, sp->source) + dropped(_metadata, sp->to);
 	}
 	ASSERT_EQ(l->sent, came + lost);
-	ASSERT_LT(100, came);
+	ASSERT_LT(0, came);
 	ASSERT_EQ(ZCIO_SPLICE_RUNNING, sp_status(_metadata, sp, sp->handle).state);
 }
 
