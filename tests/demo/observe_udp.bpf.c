@@ -11,17 +11,26 @@ struct udp {
 	__be16 len, check;
 };
 
-/* Physical address of what the kernel has at @at, in its mapping of all memory. */
-static __u64 physical(const void *at)
+/* Where the kernel maps all memory. */
+static unsigned long all_memory(void)
 {
 	unsigned long base = 0;
 
 	bpf_probe_read_kernel(&base, sizeof(base), &page_offset_base);
-	return (unsigned long)at - base;
+	return base;
+}
+
+/* A number, which can be reckoned with. */
+static unsigned long data_of(struct sk_buff *skb)
+{
+	unsigned long data = 0;
+
+	bpf_core_read(&data, sizeof(data), &skb->data);
+	return data;
 }
 
 /* One packet, whose IP header is at @data, with @linear bytes from there on beside the headers. */
-static void note_datagram(struct sk_buff *skb, unsigned char *data, __u32 linear)
+static void note_datagram(struct sk_buff *skb, unsigned long data, __u32 linear)
 {
 	__u32 headers, payload, skip, piece = 0;
 	struct place first = {};
@@ -29,11 +38,11 @@ static void note_datagram(struct sk_buff *skb, unsigned char *data, __u32 linear
 	struct ip4 ip;
 	struct udp udp;
 
-	if (bpf_probe_read_kernel(&ip, sizeof(ip), data) || ip.version_ihl >> 4 != 4 ||
+	if (bpf_probe_read_kernel(&ip, sizeof(ip), (void *)data) || ip.version_ihl >> 4 != 4 ||
 	    ip.protocol != 17 || ip.fragment & bpf_htons(0x3fff))
 		return;
 	headers = (ip.version_ihl & 15) * 4;
-	if (bpf_probe_read_kernel(&udp, sizeof(udp), data + headers) ||
+	if (bpf_probe_read_kernel(&udp, sizeof(udp), (void *)(data + headers)) ||
 	    udp.to != bpf_htons(config.port) || (linear && linear < headers + sizeof(udp)))
 		return;
 	headers += sizeof(udp);
@@ -44,21 +53,18 @@ static void note_datagram(struct sk_buff *skb, unsigned char *data, __u32 linear
 	if (linear)
 		piece = linear - headers < payload ? linear - headers : payload;
 	if (piece >= sizeof(offset)) {
-		bpf_probe_read_kernel(&offset, sizeof(offset), data + headers);
+		bpf_probe_read_kernel(&offset, sizeof(offset), (void *)(data + headers));
 	} else {
-		unsigned long base = 0;
-
 		if (piece || !get_frag(skb, 0, &first))
 			return;
-		bpf_probe_read_kernel(&base, sizeof(base), &page_offset_base);
-		bpf_probe_read_kernel(&offset, sizeof(offset), (void *)(base + first.start + skip));
+		bpf_probe_read_kernel(&offset, sizeof(offset), (void *)(all_memory() + first.start + skip));
 	}
 	if (offset >= config.limit)
 		return;
 	__sync_fetch_and_add(&state.packets, 1);
 	__sync_fetch_and_add(&state.linear, piece);
 	if (piece) {
-		at = physical(data + headers);
+		at = data + headers - all_memory();
 		note(offset, at >> 12, at & 4095, piece);
 	}
 	note_frags(skb, offset + piece, skip, payload - piece);
@@ -70,7 +76,7 @@ int BPF_PROG(arrives, struct sk_buff *skb)
 	unsigned int linear = skb->len - skb->data_len;
 
 	if (skb->dev->ifindex == config.ifindex)
-		note_datagram(skb, headers_of(skb, linear), linear);
+		note_datagram(skb, linear ? data_of(skb) : (unsigned long)headers_of(skb, 0), linear);
 	return 0;
 }
 
@@ -82,6 +88,6 @@ int BPF_PROG(leaves, struct sk_buff *skb, struct net_device *dev)
 	unsigned int linear = skb->len - skb->data_len;
 
 	if (dev->ifindex == config.ifindex && linear > LINK_HEADER)
-		note_datagram(skb, skb->data + LINK_HEADER, linear - LINK_HEADER);
+		note_datagram(skb, data_of(skb) + LINK_HEADER, linear - LINK_HEADER);
 	return 0;
 }
