@@ -3,7 +3,8 @@
 """No copy, of datagrams that are spliced: the pages that a device is given to send behind a splice
 are the very pages that the driver handed up to the splice's source, at the same place in them. Both
 sides are seen by the demo's eBPF observer (tests/demo), which knows nothing of zcio. The datagrams
-come from the peer and go back to it, by the same device.
+come from the peer and go back to it, by the same device. Some drivers (virtio_net) leave less room
+for headers than the network stack wants to have: then it copies, and the splice tells so.
 """
 # timeout: 240
 import contextlib
@@ -84,6 +85,12 @@ def run(work):
     return said, int(back or 0), pfn.pages.read(work / "in"), pfn.pages.read(work / "out")
 
 
+def elsewhere(arrived, left):
+    """Bytes that leave in another place than they arrived in."""
+    seen = pfn.pages.Observed(arrived)
+    return sum(length for offset, page, at, length in left if seen.place(offset) not in (None, (page, at)))
+
+
 def main():
     print("TAP version 13")
     if not pfn.OBSERVER.exists():
@@ -98,10 +105,12 @@ def main():
     cases = [("all came back, each as it was sent", back == count, back),
              ("all was moved", (said["state"], said["error"], said["moved"]) == (RUNNING, 0, count * LENGTH), said)]
     if split or checked:
-        cases += [("each piece leaves in the page that the driver handed up", equal == checked, different),
-                  ("no byte was copied on the way", not said["copied"], said)]
+        cases += [("what is not copied leaves in the page that the driver handed up",
+                   elsewhere(arrived, left) <= said["copied"], different)]
     if split:
-        cases += [("all of them are compared", checked >= 2 * count, checked)]
+        cases += [("so does each piece", equal == checked, different),
+                  ("no byte was copied on the way", not said["copied"], said),
+                  ("all of them are compared", checked >= 2 * count, checked)]
     print(f"1..{len(cases)}")
     for number, (name, good, why) in enumerate(cases, 1):
         if not good:
