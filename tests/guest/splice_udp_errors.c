@@ -170,6 +170,18 @@ TEST_F(errors, zc_readv_of_a_source_is_EAGAIN)
 	sp_start(_metadata, &su->sp, 0, 0);
 	su_pass(_metadata, su, 100);
 	ASSERT_EQ(-EAGAIN, zt_readv(z.dev, su->sp.source, &iov, 1, NULL, 0));
+	/* Nor is what waits there for the drain, which a program has corked. */
+	zt_fill(su_buffer, 20, 1000 * SU_STEP);
+	ASSERT_EQ(10, send(su->sp.drain, su_buffer, 10, MSG_MORE));
+	su_send(_metadata, su, 100);
+	for (int i = 0; i < 20; i++) {
+		ASSERT_EQ(-EAGAIN, zt_readv(z.dev, su->sp.source, &iov, 1, NULL, 0));
+		usleep(1000);
+	}
+	zt_fill(su_buffer, 20, 1000 * SU_STEP);
+	ASSERT_EQ(10, send(su->sp.drain, su_buffer + 10, 10, 0));
+	su_get(_metadata, su->sp.to, 1000, 20);
+	su_recv(_metadata, su, su->sp.to, 100);
 	ASSERT_EQ(0, sp_stop(&su->sp, su->sp.source, NULL));
 	su_send(_metadata, su, 100);
 	ASSERT_EQ(1, zt_readv(z.dev, su->sp.source, &iov, 1, NULL, 0));
