@@ -195,9 +195,10 @@ impl Flow {
 
     /// Moves what there is. True if only a task can go on.
     pub(super) fn run(&self) -> bool {
-        let turn = self
-            .0
-            .try_with(|slot, off| slot.as_mut().map(|core| core.turn(&mut Moved::default(), off)));
+        let turn = self.0.try_with(|slot, off| {
+            slot.as_mut()
+                .map(|core| core.turn(&mut Moved::default(), off))
+        });
         !matches!(turn, Some(Some(Turn::Wait)))
     }
 

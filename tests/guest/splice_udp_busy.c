@@ -186,7 +186,7 @@ TEST_F_TIMEOUT(ways, two_processors_send_to_one_source, 120)
 		memcpy(&head, su_buffer, sizeof(head));
 		ASSERT_GT(SENDERS, head.link);
 		l = &senders[head.link].l;
-		ASSERT_EQ(l->next, link_look(_metadata, l, su_buffer, n)) {
+		ASSERT_EQ((uint64_t)l->next, link_look(_metadata, l, su_buffer, n)) {
 			TH_LOG("of sender %llu", (unsigned long long)head.link);
 		}
 		l->next++;
