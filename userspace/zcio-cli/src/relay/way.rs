@@ -157,8 +157,11 @@ pub async fn both(
                 None
             }
         };
-        if let Some(over) = over {
-            return Ok(broken.unwrap_or(over));
+        match over {
+            None => {}
+            // Why that side takes no more, which the other way may have found first.
+            Some(over @ Over::Broken(_, End::Source(_))) => return Ok(over),
+            Some(over) => return Ok(broken.unwrap_or(over)),
         }
     }
 }
