@@ -118,6 +118,12 @@ def checkpatch(files, *options, misread=re.compile("$^")):
     return "\n".join(said) + ("" if done.returncode in (0, 1) and not done.stderr else done.stderr or "it failed")
 
 
+def mutants():
+    """What patch says of mutants that the module has outgrown: nobody would notice what they plant."""
+    dry = ["patch", "-p1", "--dry-run", "-s", "-F3", "-i"]
+    return "".join(run([*dry, name]) for name in tracked("tests/mutants/*.patch"))
+
+
 def c_files(*folders):
     return [name for name in tracked("*.c", "*.h") if name.startswith(folders)]
 
@@ -145,6 +151,7 @@ def checks():
            lambda: run(["shellcheck", "-x", "-P", "SCRIPTDIR", *scripts(rb"(ba|da)?sh\b", ".sh")]))
     yield ("pylint", lambda: run(["pylint", "--rcfile", "tests/rig/pylintrc", *scripts(rb"python3", ".py")],
                                  PYTHONPATH=os.pathsep.join(glob.glob(os.path.join(TOP, "tests", "*", "")))))
+    yield "mutants apply", mutants
     yield "files have one purpose's length", lambda: rule(lint_tree.long_files)
     yield "files name their licence", lambda: rule(lint_tree.spdx)
     yield "unsafe only where it may be", lambda: rule(lint_tree.unsafe)
