@@ -28,6 +28,6 @@ def added(old, new):
     cells = [cell for cell in old["cells"] if place(cell) not in again] + new["cells"]
     return {**new, "made": {**old["made"], "then": [*old["made"].get("then", []), new["made"]]},
             "rig": {**new["rig"], **old["rig"]}, "jobs": {**old["jobs"], **new["jobs"]},
-            "calibration": new["calibration"] or old["calibration"],
+            "calibration": old["calibration"] or new["calibration"],
             "paths": old["paths"] + [path for path in new["paths"] if (path["nic"], path["mtu"]) not in there],
             "cells": cells, "crossovers": figures.crossovers(cells), "wrong": old["wrong"] + new["wrong"]}
