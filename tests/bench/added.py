@@ -25,9 +25,11 @@ def added(old, new):
     """All that both found; what both have, as the new one has it."""
     again = {place(cell) for cell in new["cells"]}
     there = {(path["nic"], path["mtu"]) for path in old["paths"]}
-    cells = [cell for cell in old["cells"] if place(cell) not in again] + new["cells"]
+    kept = [cell for cell in old["cells"] if place(cell) not in again]
+    cells = kept + new["cells"]
+    wrong = list(figures.incomplete(kept, old["made"]["rounds"], old["jobs"]))
     return {**new, "made": {**old["made"], "then": [*old["made"].get("then", []), new["made"]]},
             "rig": {**new["rig"], **old["rig"]}, "jobs": {**old["jobs"], **new["jobs"]},
             "calibration": old["calibration"] or new["calibration"],
             "paths": old["paths"] + [path for path in new["paths"] if (path["nic"], path["mtu"]) not in there],
-            "cells": cells, "crossovers": figures.crossovers(cells), "wrong": old["wrong"] + new["wrong"]}
+            "cells": cells, "crossovers": figures.crossovers(cells), "wrong": wrong + new["wrong"]}

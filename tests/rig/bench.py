@@ -37,7 +37,7 @@ import plan  # noqa: E402
 def paths():
     if os.environ.get("ZCIO_NIC"):
         return [(os.environ["ZCIO_NIC"], int(os.environ.get("ZCIO_MTU") or 9000))]
-    return plan.PATHS[LEVEL]
+    return [path for path in plan.PATHS[LEVEL] if plan.cells(plan.listed(), LEVEL, path, ONLY)]
 
 
 def rounds():
