@@ -63,33 +63,6 @@ for round in range(20):
 
 
 @case
-def many_at_once_from_the_first_datagram_on(_):
-    with echo(), relay() as running:
-        peer_python("""
-clients = [udp(7720) for _ in range(100)]
-wanted = [{number.to_bytes(4, 'big') * (round + 1) for round in range(5)} for number in range(100)]
-for round in range(5):
-    for number, client in enumerate(clients):
-        client.send(number.to_bytes(4, 'big') * (round + 1))
-for number, client in enumerate(clients):
-    client.settimeout(3)
-    have = set()
-    for _ in range(100):
-        if have == wanted[number]:
-            break
-        try:
-            have.add(client.recv(65535))
-        except TimeoutError:
-            # Of so many at once a card may lose some: a client asks again.
-            for datagram in wanted[number] - have:
-                client.send(datagram)
-    assert have == wanted[number], (number, have)
-""")
-        summary = running.end()
-    check((summary["clients"], summary["failed"]) == (100, 0), summary)
-
-
-@case
 def a_question_to_a_name_server(_):
     names = server("sh", "-c", f"exec dnsmasq -k -d -C /dev/null -h -R -u root --pid-file= -p {SERVER} -a {PEER} -z "
                    "-A /www.zcio.test/192.0.2.77 2>&1")
