@@ -56,6 +56,16 @@ def run(work):
     return said, noted, pages.read(output)
 
 
+def report(cases):
+    """Prints names, whether it is so, and if not what was seen; gives the exit status."""
+    print(f"1..{len(cases)}")
+    for number, (name, good, why) in enumerate(cases, 1):
+        if not good:
+            print(f"# {why}")
+        print(f"{'ok' if good else 'not ok'} {number} {name}")
+    return 0 if all(good for _, good, _ in cases) else 1
+
+
 def main():
     print("TAP version 13")
     if not OBSERVER.exists():
@@ -73,12 +83,7 @@ def main():
     if split:
         cases += [("at least 1000 pieces are compared", checked >= 1000, checked),
                   ("at least 99 % are mapped", said["mapped"] >= 0.99 * BYTES, said)]
-    print(f"1..{len(cases)}")
-    for number, (name, good, why) in enumerate(cases, 1):
-        if not good:
-            print(f"# {why}")
-        print(f"{'ok' if good else 'not ok'} {number} {name}")
-    return 0 if all(case[1] for case in cases) else 1
+    return report(cases)
 
 
 if __name__ == "__main__":

@@ -111,12 +111,7 @@ def main():
         cases += [("so does each piece", equal == checked, different),
                   ("no byte was copied on the way", not said["copied"], said),
                   ("all of them are compared", checked >= 2 * count, checked)]
-    print(f"1..{len(cases)}")
-    for number, (name, good, why) in enumerate(cases, 1):
-        if not good:
-            print(f"# {why}")
-        print(f"{'ok' if good else 'not ok'} {number} {name}")
-    return 0 if all(good for _, good, _ in cases) else 1
+    return pfn.report(cases)
 
 
 if __name__ == "__main__":

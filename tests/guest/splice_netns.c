@@ -105,14 +105,10 @@ TEST_F_TIMEOUT(spaces, namespace_that_ends_with_its_splices, 200)
 		ASSERT_LE(0, pid);
 		if (!pid) {
 			struct zt_stream in = { .sends = true, .len = 1 << 30 }, out = { .len = 1 << 30 };
-			struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-			int ends[4], fd;
+			int ends[4];
 
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			if (unshare(CLONE_NEWNET))
-				_exit(1);
-			fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-			if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo))
+			if (!own_namespace())
 				_exit(1);
 			zt_tcp(_metadata, ZT_LO4, &ends[1], &ends[0]);
 			zt_tcp(_metadata, ZT_LO6, &ends[2], &ends[3]);

@@ -191,17 +191,12 @@ TEST_F_TIMEOUT(spaces, namespace_that_ends_with_its_splices, 200)
 
 		ASSERT_LE(0, pid);
 		if (!pid) {
-			struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP };
 			struct sender s = { .l.name = 1, .l.most = 20000 };
 			struct sp *sp = &s.l.su.sp;
 			pthread_t reader;
-			int fd;
 
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			if (unshare(CLONE_NEWNET))
-				_exit(1);
-			fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-			if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo))
+			if (!own_namespace())
 				_exit(1);
 			su_open(_metadata, &s.l.su, ZT_LO4, ZT_LO6);
 			zcio_close(sp->ctx);
